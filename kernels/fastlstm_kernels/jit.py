@@ -1,0 +1,40 @@
+"""The one decorator that holds every compiler flag.
+
+Set ``NUMBA_DISABLE_JIT=1`` and every kernel runs as plain Python, so that a debugger can step through it.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def jit(*, parallel: bool = False, reassociate: bool = False) -> Callable[[Function], Function]:
+    """Compile a kernel with the library's flags.
+
+    A product and a sum may become one fused multiply-add. Nothing is assumed about NaN or infinity, which come out
+    as they do in NumPy.
+
+    Parameters
+    ----------
+    parallel : bool
+        True for an array kernel with a ``prange``; False for a device function or a serial kernel.
+    reassociate : bool
+        True where sums may be reordered, which a dot product needs to run in vector lanes.
+
+    Returns
+    -------
+    callable
+        A decorator. Compilation happens at the first call with a new set of types and is kept on disk.
+    """
+    fastmath = {"contract", "reassoc"} if reassociate else {"contract"}
+
+    def decorate(function: Function) -> Function:
+        compiled: Function = numba.njit(
+            function, parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True, cache=True
+        )
+        return compiled
+
+    return decorate

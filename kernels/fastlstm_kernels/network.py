@@ -1,0 +1,124 @@
+"""A dense feed-forward network with sigmoid layers: forward and backward for a whole mini-batch in one call.
+
+Parameters lie in one flat array, layer after layer from layer 1 on: weights (sizes[l], sizes[l - 1]), then biases
+(sizes[l],). Values of a mini-batch of n examples lie in flat arrays too, layer after layer from layer 0 on, each
+(n, sizes[l]).
+"""
+
+from numba import prange
+
+from fastlstm_kernels.activations import SIGMOID, sigmoid_slope
+from fastlstm_kernels.affine import affine_backward, affine_forward
+from fastlstm_kernels.arrays import Array, Index, intp
+from fastlstm_kernels.jit import jit
+from fastlstm_kernels.threads import span
+
+
+@jit()
+def _matrix(flat: Array, start: int, rows: int, columns: int) -> Array:
+    return flat[start : start + rows * columns].reshape(rows, columns)
+
+
+@jit()
+def network_forward(sizes: Index, parameters: Array, n: int, zs: Array, activations: Array, workers: int) -> None:
+    """Run a mini-batch through the network; mirrors `oracle.NeuralNetwork._forward_prop`.
+
+    Parameters
+    ----------
+    sizes : (layers,) intp array
+        Width of each layer, input layer first.
+    parameters : flat array
+        Weights and biases; see above.
+    n : int
+        Examples in the mini-batch.
+    zs, activations : flat arrays, n · sum(sizes) elements
+        Layer 0 of `activations` holds the input; the later layers of both are written.
+    workers : int
+        Shares of the work, by examples.
+
+    Notes
+    -----
+    2 flops per example and weight.
+    """
+    at_parameter, at_value = 0, 0
+    for layer in range(1, sizes.shape[0]):
+        inputs, outputs = sizes[layer - 1], sizes[layer]
+        w = _matrix(parameters, at_parameter, outputs, inputs)
+        at_parameter += outputs * inputs
+        x = _matrix(activations, at_value, n, inputs)
+        at_value += n * inputs
+        z, a = _matrix(zs, at_value, n, outputs), _matrix(activations, at_value, n, outputs)
+        affine_forward(x, w, parameters[at_parameter : at_parameter + outputs], SIGMOID, z, a, workers)
+        at_parameter += outputs
+
+
+@jit(parallel=True)
+def _times_slope(error: Array, activations: Array, workers: int) -> None:
+    for share in prange(workers):
+        worker = intp(share)
+        first, last = span(worker, workers, error.shape[0])
+        for n in range(first, last):
+            for j in range(error.shape[1]):
+                error[n, j] *= sigmoid_slope(activations[n, j])
+
+
+@jit()
+def network_backward(
+    sizes: Index, parameters: Array, n: int, activations: Array, errors: Array, gradients: Array, workers: int
+) -> None:
+    """Gradients of a mini-batch, summed over its examples; mirrors `oracle.NeuralNetwork._back_prop`.
+
+    Parameters
+    ----------
+    sizes, parameters, n, workers
+        As for `network_forward`.
+    activations : flat array
+        From `network_forward`.
+    errors : flat array, n · sum(sizes) elements
+        The last layer holds activation minus target on entry; overwritten.
+    gradients : flat array, like `parameters`
+        Written.
+
+    Notes
+    -----
+    4 flops per example and weight.
+    """
+    at_parameter, at_value = parameters.shape[0], errors.shape[0] - n * sizes[-1]
+    for layer in range(sizes.shape[0] - 1, 0, -1):
+        inputs, outputs = sizes[layer - 1], sizes[layer]
+        error = _matrix(errors, at_value, n, outputs)
+        _times_slope(error, _matrix(activations, at_value, n, outputs), workers)
+        at_value -= n * inputs
+        at_parameter -= outputs
+        d_b = gradients[at_parameter : at_parameter + outputs]
+        at_parameter -= outputs * inputs
+        affine_backward(
+            error, _matrix(activations, at_value, n, inputs), _matrix(parameters, at_parameter, outputs, inputs),
+            outputs, _matrix(gradients, at_parameter, outputs, inputs), d_b, _matrix(errors, at_value, n, inputs),
+            workers,
+        )
+
+
+@jit()
+def network_gradients(
+    sizes: Index, parameters: Array, n: int, targets: Array, zs: Array, activations: Array, errors: Array,
+    gradients: Array, workers: int,
+) -> None:
+    """Forward and backward of a mini-batch in one call; mirrors one mini-batch of `oracle.NeuralNetwork.fit`.
+
+    Parameters
+    ----------
+    targets : flat array, n · sizes[-1] elements
+        What the last layer should have been.
+    sizes, parameters, n, zs, activations, errors, gradients, workers
+        As for `network_forward` and `network_backward`; `errors` need not be set.
+
+    Notes
+    -----
+    6 flops per example and weight.
+    """
+    network_forward(sizes, parameters, n, zs, activations, workers)
+    last = errors.shape[0] - targets.shape[0]
+    for k in range(targets.shape[0]):
+        errors[last + k] = activations[last + k] - targets[k]
+    network_backward(sizes, parameters, n, activations, errors, gradients, workers)
