@@ -1,0 +1,139 @@
+"""Checks of what users pass in; each returns what a kernel can take, and raises before anything is changed."""
+
+import operator
+from typing import Any, TypeAlias
+
+import numpy
+import numpy.typing
+
+Array: TypeAlias = numpy.typing.NDArray[Any]
+
+
+def real_array(name: str, value: Any) -> Array:
+    """`value` as an array of real numbers.
+
+    Raises
+    ------
+    TypeError
+        Its dtype is not boolean, integer or real.
+    ValueError
+        It has no regular shape.
+    """
+    try:
+        array = numpy.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must have a regular shape: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array
+
+
+def kernel_array(array: Array, dtype: numpy.dtype[Any]) -> Array:
+    """`array` in a dtype and layout that kernels take: C order, native bytes, aligned, writable; a copy if need be."""
+    return numpy.require(array, dtype, ["C", "A", "W", "E"])
+
+
+def shaped_array(name: str, value: Any, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
+    """`value` as a kernel array of the given shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `real_array`, or another shape.
+    """
+    array = real_array(name, value)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    return kernel_array(array, dtype)
+
+
+def updatable_array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """`value` itself, which must be a writable floating-point array of the given shape, to be changed in place.
+
+    Raises
+    ------
+    TypeError
+        Not a floating-point array.
+    ValueError
+        Another shape, or read-only.
+    """
+    if not isinstance(value, numpy.ndarray) or value.dtype.kind != "f":
+        came = f"dtype {value.dtype}" if isinstance(value, numpy.ndarray) else type(value).__name__
+        raise TypeError(f"{name} must be a floating-point array, which is changed in place; got {came}")
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
+    if not value.flags.writeable:
+        raise ValueError(f"{name} must be writable, since it is changed in place; got a read-only array")
+    return value
+
+
+def integer(name: str, value: Any, least: int) -> int:
+    """`value` as an int of at least `least`.
+
+    Raises
+    ------
+    TypeError
+        Not an integer (a boolean is none).
+    ValueError
+        Too small.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool | numpy.bool_):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {value!r}")
+    return number
+
+
+def real(name: str, value: Any) -> float:
+    """`value` as a finite float.
+
+    Raises
+    ------
+    TypeError
+        Not a real number.
+    ValueError
+        NaN or infinite.
+    """
+    if isinstance(value, str | bytes | complex):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not numpy.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return number
+
+
+def float_dtype(value: Any) -> numpy.dtype[Any]:
+    """`value` as the dtype float32 or float64.
+
+    Raises
+    ------
+    TypeError
+        Anything else.
+    """
+    for dtype in (numpy.dtype(numpy.float32), numpy.dtype(numpy.float64)):
+        try:
+            if value is not None and numpy.dtype(value) == dtype:
+                return dtype
+        except TypeError:
+            break
+    raise TypeError(f"dtype must be float32 or float64, got {value!r}")
+
+
+def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """`value`, which must be one of `options`.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    if value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+    return str(value)

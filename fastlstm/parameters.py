@@ -1,0 +1,105 @@
+"""One flat buffer for all parameters of a model, or all gradients, with named views into it."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy
+
+from fastlstm.checks import Array, shaped_array
+
+ALIGNMENT = 64
+"""Bytes; a cache line."""
+
+
+class Buffer(Mapping[str, Array]):
+    """Named arrays that lie one after the other in one flat array.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        Names and shapes, in the order in which they lie.
+    dtype : dtype
+        Of all of them.
+
+    Attributes
+    ----------
+    flat : (n,) array
+        The whole buffer, aligned to 64 bytes. Changing it changes the named views, and the other way round.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: numpy.dtype[Any]) -> None:
+        self._shapes = dict(shapes)
+        size = sum(map(math.prod, self._shapes.values()))
+        room = numpy.zeros(size + ALIGNMENT // dtype.itemsize, dtype)
+        skip = -room.ctypes.data % ALIGNMENT // dtype.itemsize
+        self.flat: Array = room[skip : skip + size]
+        self._views, start = {}, 0
+        for name, shape in self._shapes.items():
+            stop = start + math.prod(shape)
+            self._views[name] = self.flat[start:stop].reshape(shape)
+            start = stop
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def assign(self, name: str, value: Any) -> None:
+        """Copy `value` into the view `name`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not real numbers, or another shape.
+        """
+        view = self._views[name]
+        view[...] = shaped_array(name, value, view.shape, view.dtype)
+
+    def stacked(self, first: str, last: str) -> Array:
+        """Views `first` to `last`, which differ in their first axis only, as one view stacked along it."""
+        names = list(self._views)
+        run = [self._shapes[n] for n in names[names.index(first) : names.index(last) + 1]]
+        start = sum(math.prod(self._shapes[n]) for n in names[: names.index(first)])
+        stop = start + sum(map(math.prod, run))
+        return self.flat[start:stop].reshape((sum(shape[0] for shape in run), *run[0][1:]))
+
+    def empty_like(self) -> "Buffer":
+        """A new buffer with the same names, shapes and dtype, all zero."""
+        return Buffer(self._shapes, self.flat.dtype)
+
+    def same_layout(self, other: "Buffer") -> bool:
+        """Whether another buffer has the same names, shapes and dtype."""
+        return self._shapes == other._shapes and self.flat.dtype == other.flat.dtype
+
+    def __getstate__(self) -> tuple[dict[str, tuple[int, ...]], Array]:
+        return self._shapes, numpy.array(self.flat)
+
+    def __setstate__(self, state: tuple[dict[str, tuple[int, ...]], Array]) -> None:
+        shapes, flat = state
+        Buffer.__init__(self, shapes, flat.dtype)
+        self.flat[:] = flat
+
+    def __repr__(self) -> str:
+        arrays = ", ".join(f"{name} {shape}" for name, shape in self._shapes.items())
+        return f"Buffer({self.flat.size} {self.flat.dtype}: {arrays})"
+
+
+class View:
+    """Attribute of a model that is a view of its `parameters`; assigning to it copies into the view."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Array:
+        if instance is None:
+            return self  # type: ignore[return-value]
+        view: Array = instance.parameters[self._name]
+        return view
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.parameters.assign(self._name, value)

@@ -1,0 +1,143 @@
+"""Sequences as users give them (one, a 3-D array of equal ones, a list of ragged ones) and as kernels take them."""
+
+from typing import Any
+
+import numpy
+
+from fastlstm.checks import Array, kernel_array, real_array
+
+SINGLE, STACKED, LISTED = "one sequence", "a 3-D array", "a list"
+
+
+class Sequences:
+    """A set of sequences, and the way back to the form in which they came.
+
+    Parameters
+    ----------
+    form : {SINGLE, STACKED, LISTED}
+        What the user gave, and gets.
+    items : list of (T_i, width) arrays
+        The sequences.
+    stack : (n, T, width) array, optional
+        They together, for the form STACKED.
+    """
+
+    def __init__(self, form: str, items: list[Array], stack: Array | None = None) -> None:
+        self.form, self.items, self._stack = form, items, stack
+        self.lengths = [len(item) for item in items]
+        self.steps = stack.shape[1] if stack is not None else max(self.lengths, default=0)
+        if form is LISTED:
+            # The longest first, so that the sequences still running at a step are the first rows of the step.
+            rank = numpy.empty(len(items), numpy.intp)
+            rank[numpy.argsort([-n for n in self.lengths], kind="stable")] = numpy.arange(len(items))
+            running = [sum(n > t for n in self.lengths) for t in range(self.steps)]
+            self.offsets = numpy.concatenate(([0], numpy.cumsum(running, dtype=numpy.intp))).astype(numpy.intp)
+            self._rows = [self.offsets[:n] + r for n, r in zip(self.lengths, rank, strict=True)]
+        else:
+            self.offsets = numpy.arange(self.steps + 1, dtype=numpy.intp) * len(items)
+
+    def pack(self) -> Array:
+        """All time steps as the rows of one (N, width) array, step by step, as `fastlstm_kernels.forward` has them."""
+        if self.form is SINGLE:
+            return self.items[0]
+        if self._stack is not None:
+            return self._stack.transpose(1, 0, 2).reshape(-1, self._stack.shape[2])
+        rows = numpy.empty((self.offsets[-1], self.items[0].shape[1]), self.items[0].dtype)
+        for item, where in zip(self.items, self._rows, strict=True):
+            rows[where] = item
+        return rows
+
+    def unpack(self, rows: Array) -> Any:
+        """Rows of any width, packed as by `pack`, in the user's form."""
+        if self.form is SINGLE:
+            return rows
+        if self.form is STACKED:
+            return numpy.ascontiguousarray(rows.reshape(self.steps, len(self.items), rows.shape[1]).transpose(1, 0, 2))
+        return [rows[where] for where in self._rows]
+
+    def restore(self, items: list[Array], width: int) -> Any:
+        """One (T_i, width) array for each sequence, in the user's form."""
+        if self.form is SINGLE:
+            return items[0]
+        return numpy.array(items).reshape(len(items), self.steps, width) if self.form is STACKED else items
+
+    def previous_rows(self) -> Array | None:
+        """For each packed row its row in the state arrays one step before, or None where that is simply itself."""
+        if self.form is not LISTED:
+            return None
+        first = self.offsets[:-1]
+        before = numpy.concatenate(([0], len(self.items) + first[:-1]))[: len(first)]
+        running = numpy.diff(self.offsets)
+        return numpy.repeat(before - first, running) + numpy.arange(self.offsets[-1])
+
+
+def sequences(name: str, value: Any, width: int, dtype: numpy.dtype[Any]) -> Sequences:
+    """Check and convert sequences.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    value : array-like
+        (T, width), (n, T, width), or a list or tuple of (T_i, width) arrays.
+    width : int
+        Features of a time step.
+    dtype : dtype
+        Of the result.
+
+    Returns
+    -------
+    Sequences
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Another rank or width.
+    """
+    expected = f"(T, {width}), (n, T, {width}) or a list of (T_i, {width})"
+    if isinstance(value, list | tuple) and _is_list_of_sequences(value):
+        items = []
+        for k, element in enumerate(value):
+            item = real_array(f"{name}[{k}]", element)
+            if item.ndim != 2 or item.shape[1] != width:
+                raise ValueError(f"{name}[{k}] must have shape (T, {width}), got {item.shape}")
+            items.append(kernel_array(item, dtype))
+        return Sequences(LISTED, items)
+    array = real_array(name, value)
+    if array.ndim not in (2, 3):
+        raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
+    if array.shape[-1] != width:
+        raise ValueError(f"{name} must have {width} features a time step, so shape {expected}; got {array.shape}")
+    array = kernel_array(array, dtype)
+    return Sequences(SINGLE, [array]) if array.ndim == 2 else Sequences(STACKED, list(array), array)
+
+
+def _is_list_of_sequences(value: Any) -> bool:
+    """Whether a list holds 2-D arrays, or nested lists of several lengths; else it spells one regular array."""
+    if any(isinstance(element, numpy.ndarray) and element.ndim > 1 for element in value):
+        return True
+    return len({len(e) for e in value if isinstance(e, list | tuple)}) > 1 and all(
+        isinstance(e, list | tuple) and all(isinstance(row, list | tuple) for row in e) for e in value
+    )
+
+
+def matching(name: str, value: Any, width: int, dtype: numpy.dtype[Any], other: Sequences) -> Sequences:
+    """`sequences`, which must also be as many and as long as `other`, the inputs X.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sequences`, or other lengths.
+    """
+    found = sequences(name, value, width, dtype)
+    if (found.form is SINGLE) != (other.form is SINGLE):
+        raise ValueError(f"{name} must be {other.form} like X, got {found.form}")
+    if len(found.lengths) != len(other.lengths):
+        raise ValueError(f"{name} must hold {len(other.lengths)} sequences like X, got {len(found.lengths)}")
+    for k, (got, wanted) in enumerate(zip(found.lengths, other.lengths, strict=True)):
+        if got != wanted:
+            which = name if found.form is SINGLE else f"{name}[{k}]"
+            raise ValueError(f"{which} must have {wanted} time steps like X, got {got}")
+    return found

@@ -1,0 +1,33 @@
+"""Working arrays that are kept from call to call: fresh ones cost as much as the work (a page fault every 4 KiB)."""
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy
+
+from fastlstm.checks import Array
+
+Take: TypeAlias = Callable[[str, tuple[int, ...], numpy.dtype[Any]], Array]
+LIMIT = 1 << 26
+"""Bytes; a larger array is not kept."""
+
+_kept = threading.local()
+
+
+def fresh(name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
+    """A new array, not initialised, for results that a user keeps."""
+    return numpy.empty(shape, dtype)
+
+
+def kept(name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
+    """The array of that name of this Python thread, not initialised, for use until the current call ends."""
+    size = math.prod(shape) * dtype.itemsize
+    if size > LIMIT:
+        return numpy.empty(shape, dtype)
+    held: Array | None = getattr(_kept, name, None)
+    if held is None or held.nbytes < size:
+        held = numpy.empty(size, numpy.uint8)
+        setattr(_kept, name, held)
+    return held[:size].view(dtype).reshape(shape)
