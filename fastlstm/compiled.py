@@ -190,11 +190,12 @@ def backward(
         )
     previous = X.previous_rows()
     h_prev = tape.hidden[:rows] if previous is None else tape.hidden[previous]
-    kernels.recurrent_weight_gradients(dz, h_prev, out.stacked("U_f", "U_hf"), threads)
+    d_b = out.stacked("b_f", "b_hf")
+    kernels.affine_backward(dz, h_prev, u, 0, out.stacked("U_f", "U_hf"), d_b, numpy.empty((0, size), dtype), threads)
     d_x = numpy.empty_like(x)
     kernels.affine_backward(
         dz, x, parameters.stacked("W_f", "W_hf"), (4 if exact else 3) * size, out.stacked("W_f", "W_hf"),
-        out.stacked("b_f", "b_hf"), d_x, threads,
+        d_b, d_x, threads,
     )
     return d_x
 

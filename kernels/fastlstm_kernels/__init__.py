@@ -4,7 +4,7 @@ Needs numpy and numba only. Kernels check nothing: shapes, dtypes and C order ar
 `fastlstm` do). Array kernels take all floating arrays in one dtype, float32 or float64.
 """
 
-from fastlstm_kernels.affine import affine_backward, affine_forward, recurrent_weight_gradients
+from fastlstm_kernels.affine import affine_backward, affine_forward
 from fastlstm_kernels.forward import forward_infer, forward_record
 from fastlstm_kernels.gates import (
     add_gate_gradients,
@@ -32,6 +32,5 @@ __all__ = [
     "network_forward",
     "network_gradients",
     "output_delta",
-    "recurrent_weight_gradients",
     "truncated_backward",
 ]

@@ -30,7 +30,7 @@ SMALLEST = -746.0
 """exp is zero below it."""
 
 
-@jit()
+@jit(device=True)
 def _exponential_parts(x: float) -> tuple[float, float, float]:
     """(p, s, s') with exp(x) = (1 + p) s s', for x <= 0: p = expm1(r) on |r| <= ln 2 / 2, s s' a power of two.
 
@@ -60,7 +60,7 @@ def _exponential_parts(x: float) -> tuple[float, float, float]:
     return r * r * q + r, first, second
 
 
-@jit()
+@jit(device=True)
 def sigmoid(x: float) -> float:
     """Logistic function; mirrors `oracle.activations.sigmoid`. Accurate in relative terms at both ends."""
     p, first, second = _exponential_parts(-abs(np.float64(x)))
@@ -68,7 +68,7 @@ def sigmoid(x: float) -> float:
     return (1.0 if x >= 0 else e) / (1.0 + e)
 
 
-@jit()
+@jit(device=True)
 def tanh(x: float) -> float:
     """Hyperbolic tangent; mirrors `oracle.activations.tanh`. Formed as -m / (m + 2) with m = expm1(-2 |x|)."""
     p, first, second = _exponential_parts(-2 * abs(np.float64(x)))
@@ -77,19 +77,19 @@ def tanh(x: float) -> float:
     return math.copysign(m / (m + 2.0), x)
 
 
-@jit()
+@jit(device=True)
 def relu(x: float) -> float:
     """Rectified linear unit; mirrors `oracle.activations.relu`. A NaN stays one."""
     return 0.0 if x < 0 else x
 
 
-@jit()
+@jit(device=True)
 def sigmoid_slope(value: float) -> float:
     """Derivative of the logistic function where it has the given value; mirrors `oracle.activations.sigmoid_prime`."""
     return value * (type(value)(1) - value)
 
 
-@jit()
+@jit(device=True)
 def slope(code: int, value: float) -> float:
     """Derivative of the activation `code` where it has the given value; for SOFTMAX only the diagonal, s(1 - s)."""
     one = type(value)(1)
@@ -102,14 +102,14 @@ def slope(code: int, value: float) -> float:
     return one
 
 
-@jit()
+@jit(device=True)
 def sigmoid_row(z: Array, out: Array) -> None:
     """Logistic function of one row; z, out (n,), which run in vector lanes where the two do not overlap."""
     for j in range(z.shape[0]):
         out[j] = sigmoid(z[j])
 
 
-@jit()
+@jit(device=True)
 def activate(code: int, z: Array, out: Array) -> None:
     """Elementwise activation of one row; mirrors `oracle.activations`.
 
@@ -134,7 +134,7 @@ def activate(code: int, z: Array, out: Array) -> None:
             out[j] = z[j]
 
 
-@jit()
+@jit(device=True)
 def softmax_row(z: Array, out: Array) -> None:
     """Softmax of one row; mirrors `oracle.activations.softmax`; z, out (n,), n at least 1."""
     top = z[0]

@@ -39,37 +39,25 @@ def affine_forward(x: Array, w: Array, b: Array, code: int, z: Array, out: Array
                 activate(code, z[n], out[n])
 
 
-@jit()
-def sum_outer_products(dz: Array, x: Array, d_w: Array, first: int, last: int) -> None:
-    """Rows first to last - 1 of ``d_w = dz.T @ x``; every element is summed over the rows in one order."""
-    for j in range(first, last):
-        for k in range(d_w.shape[1]):
-            d_w[j, k] = 0
-    add_rows(dz.ravel(), first, ONE, dz.shape[1], last - first, dz.shape[0], x, d_w, first)
-
-
-@jit()
-def sum_rows(dz: Array, d_b: Array, first: int, last: int) -> None:
-    """Elements first to last - 1 of ``d_b = dz.sum(axis=0)``."""
-    for j in range(first, last):
-        d_b[j] = 0
-    for n in range(dz.shape[0]):
-        for j in range(first, last):
-            d_b[j] += dz[n, j]
-
-
-@jit()
+@jit(device=True)
 def _backward_worker(
     worker: int, workers: int, dz: Array, x: Array, w: Array, depth: int, d_w: Array, d_b: Array, d_x: Array
 ) -> None:
-    first, last = span(worker, workers, dz.shape[1])
-    sum_outer_products(dz, x, d_w, first, last)
-    sum_rows(dz, d_b, first, last)
-    first, last = span(worker, workers, dz.shape[0])
+    rows, width = dz.shape
+    first, last = span(worker, workers, width)
+    for j in range(first, last):
+        d_b[j] = 0
+        for k in range(d_w.shape[1]):
+            d_w[j, k] = 0
+    for n in range(rows):
+        for j in range(first, last):
+            d_b[j] += dz[n, j]
+    add_rows(dz.ravel(), first, ONE, width, last - first, rows, x, d_w, first)
+    first, last = span(worker, workers, d_x.shape[0])
     for n in range(first, last):
         for k in range(d_x.shape[1]):
             d_x[n, k] = 0
-    add_rows(dz.ravel(), first * dz.shape[1], dz.shape[1], ONE, last - first, depth, w, d_x, first)
+    add_rows(dz.ravel(), first * width, width, ONE, last - first, depth, w, d_x, first)
 
 
 @jit(parallel=True)
@@ -82,41 +70,18 @@ def affine_backward(
     ----------
     dz : (N, n) array
         Gradient at the layer's pre-activations.
-    x, w : (N, k) and (n, k) arrays
-        Its input and weights.
+    x, w : (>= N, k) and (n, k) arrays
+        Its input, of which the first N rows count, and weights.
     depth : int
         How many columns of `dz` reach `d_x`; n for the true gradient.
     d_w, d_b, d_x : (n, k), (n,) and (N, k) arrays
-        Written: ``dz.T @ x``, ``dz.sum(axis=0)``, ``dz[:, :depth] @ w[:depth]``.
+        Written: ``dz.T @ x``, ``dz.sum(axis=0)``, ``dz[:, :depth] @ w[:depth]``. A `d_x` without rows asks for none.
     workers : int
         Shares of the work: rows of `d_w`, then rows of `d_x`.
 
     Notes
     -----
-    4 N n k flops.
+    4 N n k flops. Every element is summed in one order, whoever sums it.
     """
     for share in prange(workers):
         _backward_worker(intp(share), workers, dz, x, w, depth, d_w, d_b, d_x)
-
-
-@jit(parallel=True)
-def recurrent_weight_gradients(dz: Array, h_prev: Array, d_u: Array, workers: int) -> None:
-    """``d_u = dz.T @ h_prev``; mirrors the recurrent weights' gradient in `oracle.LSTM.back_propagate_through_time`.
-
-    Parameters
-    ----------
-    dz, h_prev : (N, 4 H) and (>= N, H) arrays
-        Gradient at the pre-activations, and the hidden state before each row's step.
-    d_u : (4 H, H) array
-        Written.
-    workers : int
-        Shares of the work, by rows of `d_u`.
-
-    Notes
-    -----
-    8 N H² flops.
-    """
-    for share in prange(workers):
-        worker = intp(share)
-        first, last = span(worker, workers, dz.shape[1])
-        sum_outer_products(dz, h_prev, d_u, first, last)

@@ -15,13 +15,13 @@ from fastlstm_kernels.products import add_rows_by_transpose
 from fastlstm_kernels.threads import BLOCK, span
 
 
-@jit()
+@jit(device=True)
 def previous_row(offsets: Index, batch: int, t: int) -> int:
     """Row of the state arrays that holds the first sequence's state before step t."""
     return 0 if t == 0 else batch + offsets[t - 1]
 
 
-@jit()
+@jit(device=True)
 def affine_rows(x: Array, w: Array, b: Array, z: Array, first: int, last: int, out: int) -> None:
     """``z[out:] = x[first:last] @ w.T + b``; x (?, k), w (n, k), b (n,), z (?, n)."""
     for n in range(first, last):
@@ -30,7 +30,7 @@ def affine_rows(x: Array, w: Array, b: Array, z: Array, first: int, last: int, o
     add_rows_by_transpose(x, first, last - first, w, z, out)
 
 
-@jit()
+@jit(device=True)
 def _record_worker(
     worker: int, workers: int, phase: int, x: Array, offsets: Index, w: Array, u: Array, b: Array, code_c: int,
     code_h: int, args: Array, gates: Array, cells: Array, filtered: Array, hidden: Array,
@@ -91,7 +91,7 @@ def forward_record(
             )
 
 
-@jit()
+@jit(device=True)
 def _infer_worker(
     worker: int, workers: int, x: Array, offsets: Index, w: Array, u: Array, b: Array, code_c: int, code_h: int,
     cells: Array, hidden: Array, scratch: Array,

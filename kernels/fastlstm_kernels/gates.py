@@ -12,7 +12,7 @@ from fastlstm_kernels.arrays import Array
 from fastlstm_kernels.jit import jit
 
 
-@jit()
+@jit(device=True)
 def cell_forward(
     z: Array, s_prev: Array, code_c: int, code_h: int, gates: Array, s: Array, filtered: Array, h: Array
 ) -> None:
@@ -43,31 +43,31 @@ def cell_forward(
         h[j] = hf[j] * filtered[j]
 
 
-@jit()
+@jit(device=True)
 def forget_gate_delta(delta_s: float, s_prev: float, f: float) -> float:
     """Gradient at z_f; mirrors `oracle.LSTM.back_prop_forget_gate`."""
     return delta_s * s_prev * sigmoid_slope(f)
 
 
-@jit()
+@jit(device=True)
 def input_gate_delta(delta_s: float, c: float, i: float) -> float:
     """Gradient at z_i; mirrors `oracle.LSTM.back_prop_input_gate`."""
     return delta_s * c * sigmoid_slope(i)
 
 
-@jit()
+@jit(device=True)
 def candidate_gate_delta(delta_s: float, i: float, c: float, code_c: int) -> float:
     """Gradient at z_c; mirrors `oracle.LSTM.back_prop_candidate_gate`."""
     return delta_s * i * slope(code_c, c)
 
 
-@jit()
+@jit(device=True)
 def hidden_filter_gate_delta(delta_filter: float, hf: float) -> float:
     """Gradient at z_hf, given the gradient at Hf; mirrors `oracle.LSTM.back_prop_hidden_filter_gate`."""
     return delta_filter * sigmoid_slope(hf)
 
 
-@jit()
+@jit(device=True)
 def cell_backward(
     delta_h: Array, delta_s: Array, gates: Array, s_prev: Array, filtered: Array, code_c: int, code_h: int, dz: Array
 ) -> None:

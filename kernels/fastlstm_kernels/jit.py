@@ -11,7 +11,9 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def jit(*, parallel: bool = False, reassociate: bool = False) -> Callable[[Function], Function]:
+def jit(
+    *, device: bool = False, parallel: bool = False, reassociate: bool = False
+) -> Callable[[Function], Function]:
     """Compile a kernel with the library's flags.
 
     A product and a sum may become one fused multiply-add. Nothing is assumed about NaN or infinity, which come out
@@ -19,8 +21,11 @@ def jit(*, parallel: bool = False, reassociate: bool = False) -> Callable[[Funct
 
     Parameters
     ----------
+    device : bool
+        True for a device function, which only compiled code calls; leaving out what Python would need to call it
+        takes a third off the compilation.
     parallel : bool
-        True for an array kernel with a ``prange``; False for a device function or a serial kernel.
+        True for an array kernel with a ``prange``.
     reassociate : bool
         True where sums may be reordered, which a dot product needs to run in vector lanes.
 
@@ -33,7 +38,8 @@ def jit(*, parallel: bool = False, reassociate: bool = False) -> Callable[[Funct
 
     def decorate(function: Function) -> Function:
         compiled: Function = numba.njit(
-            function, parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True, cache=True
+            function, parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True, cache=True,
+            no_cpython_wrapper=device, no_cfunc_wrapper=device,
         )
         return compiled
 

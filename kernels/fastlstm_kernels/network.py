@@ -14,7 +14,7 @@ from fastlstm_kernels.jit import jit
 from fastlstm_kernels.threads import span
 
 
-@jit()
+@jit(device=True)
 def _matrix(flat: Array, start: int, rows: int, columns: int) -> Array:
     return flat[start : start + rows * columns].reshape(rows, columns)
 

@@ -15,7 +15,7 @@ CACHE_BYTES = 24576
 ZERO, ONE = intp(0), intp(1)
 
 
-@jit(reassociate=True)
+@jit(device=True, reassociate=True)
 def add_rows_by_transpose(a: Array, a_row: int, rows: int, b: Array, c: Array, c_row: int) -> None:
     """``c[c_row:c_row + rows] += a[a_row:a_row + rows] @ b.T``.
 
@@ -44,7 +44,7 @@ def add_rows_by_transpose(a: Array, a_row: int, rows: int, b: Array, c: Array, c
         _dot_one_row(a, a_row + row, b, c, c_row + row, ZERO, width, depth)
 
 
-@jit(reassociate=True)
+@jit(device=True, reassociate=True)
 def _dot_four_rows(a: Array, p: int, b: Array, c: Array, q: int, width: int, depth: int) -> None:
     j = 0
     while j + 2 <= width:
@@ -67,7 +67,7 @@ def _dot_four_rows(a: Array, p: int, b: Array, c: Array, q: int, width: int, dep
         _dot_one_row(a, p + row, b, c, q + row, j, width, depth)
 
 
-@jit(reassociate=True)
+@jit(device=True, reassociate=True)
 def _dot_one_row(a: Array, p: int, b: Array, c: Array, q: int, j: int, width: int, depth: int) -> None:
     while j + 4 <= width:
         s0, s1, s2, s3 = c[q, j], c[q, j + 1], c[q, j + 2], c[q, j + 3]
@@ -87,7 +87,7 @@ def _dot_one_row(a: Array, p: int, b: Array, c: Array, q: int, j: int, width: in
         j += 1
 
 
-@jit()
+@jit(device=True)
 def add_rows(
     a: Array, start: int, row_stride: int, depth_stride: int, rows: int, depth: int, b: Array, c: Array, c_row: int
 ) -> None:
@@ -124,7 +124,7 @@ def add_rows(
             _add_one_row(a, start + remaining * row_stride, depth_stride, k, stop, b, c, c_row + remaining)
 
 
-@jit()
+@jit(device=True)
 def _add_four_rows(a: Array, p: int, row: int, ds: int, k: int, stop: int, b: Array, c: Array, q: int) -> None:
     width = b.shape[1]
     while k + 4 <= stop:
@@ -147,7 +147,7 @@ def _add_four_rows(a: Array, p: int, row: int, ds: int, k: int, stop: int, b: Ar
         _add_one_row(a, p + r * row, ds, k, stop, b, c, q + r)
 
 
-@jit()
+@jit(device=True)
 def _add_one_row(a: Array, p: int, ds: int, k: int, stop: int, b: Array, c: Array, q: int) -> None:
     width = b.shape[1]
     while k + 4 <= stop:

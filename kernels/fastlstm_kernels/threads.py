@@ -10,7 +10,7 @@ BLOCK = 4
 """Rows that one device function computes together; a worker's share starts at a multiple of it."""
 
 
-@jit()
+@jit(device=True)
 def span(worker: int, workers: int, rows: int) -> tuple[int, int]:
     """First and last-plus-one row of a worker's share of `rows` rows, in whole blocks.
 

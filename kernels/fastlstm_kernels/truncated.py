@@ -24,7 +24,7 @@ TILE = 32
 """Windows that a worker steps back together, at least; their dz stay in the second-level cache."""
 
 
-@jit()
+@jit(device=True)
 def _into_hidden(dz: Array, first: int, rows: int, u: Array, exact: bool, delta_h: Array, out: int) -> None:
     """Gradient at the hidden states one step back: ``delta_h[out:] = dz[first:] @ u``, or its "reference" form."""
     size = delta_h.shape[1]
@@ -34,7 +34,7 @@ def _into_hidden(dz: Array, first: int, rows: int, u: Array, exact: bool, delta_
     add_rows(dz.ravel(), first * 4 * size, 4 * size, ONE, rows, 4 * size if exact else 3 * size, u, delta_h, out)
 
 
-@jit()
+@jit(device=True)
 def _step_back(
     lag: int, goes_on: bool, begin: int, end: int, windows: Index, offsets: Index, u: Array, gates: Array,
     cells: Array, filtered: Array, code_c: int, code_h: int, exact: bool, delta_h: Array, delta_s: Array, first: int,
@@ -65,7 +65,7 @@ def _step_back(
         _into_hidden(tile, begin, end - begin, u, exact, delta_h, first + begin)
 
 
-@jit()
+@jit(device=True)
 def _lag_worker(
     worker: int, workers: int, lag: int, goes_on: bool, offsets: Index, u: Array, gates: Array, cells: Array,
     filtered: Array, code_c: int, code_h: int, exact: bool, delta_h: Array, delta_s: Array, dz_sum: Array, tile: Array,
@@ -86,7 +86,7 @@ def _lag_worker(
         )
 
 
-@jit()
+@jit(device=True)
 def _sequence_worker(
     worker: int, workers: int, truncate: int, offsets: Index, u: Array, gates: Array, cells: Array, filtered: Array,
     code_c: int, code_h: int, exact: bool, delta_out: Array, delta_h: Array, delta_s: Array, dz_sum: Array,
@@ -112,24 +112,6 @@ def _sequence_worker(
                     lag, lag < truncate, begin, rows, windows, offsets, u, gates, cells, filtered, code_c, code_h,
                     exact, delta_h, delta_s, ZERO, dz_sum, tile,
                 )
-
-
-@jit()
-def _truncated_worker(
-    worker: int, workers: int, by_sequence: bool, lag: int, truncate: int, offsets: Index, u: Array, gates: Array,
-    cells: Array, filtered: Array, code_c: int, code_h: int, exact: bool, delta_out: Array, delta_s: Array,
-    tile_delta_h: Array, tile_delta_s: Array, dz_sum: Array, tile: Array, windows: Index,
-) -> None:
-    if by_sequence:
-        _sequence_worker(
-            worker, workers, truncate, offsets, u, gates, cells, filtered, code_c, code_h, exact, delta_out,
-            tile_delta_h, tile_delta_s, dz_sum, tile, windows,
-        )
-    else:
-        _lag_worker(
-            worker, workers, lag, lag < truncate, offsets, u, gates, cells, filtered, code_c, code_h, exact, delta_out,
-            delta_s, dz_sum, tile, windows,
-        )
 
 
 @jit(parallel=True)
@@ -175,14 +157,19 @@ def truncated_backward(
     by_sequence = batch >= BLOCK * workers or workers == 1
     for lag in range(1 if by_sequence else min(truncate + 1, offsets.shape[0] - 1)):
         for share in prange(workers):
-            _truncated_worker(
-                intp(share), workers, by_sequence, lag, truncate, offsets, u, gates, cells, filtered, code_c,
-                code_h, exact, delta_h, delta_s, deltas[share, 0], deltas[share, 1], dz_sum, tiles[share],
-                windows[share],
-            )
+            if by_sequence:
+                _sequence_worker(
+                    intp(share), workers, truncate, offsets, u, gates, cells, filtered, code_c, code_h, exact, delta_h,
+                    deltas[share, 0], deltas[share, 1], dz_sum, tiles[share], windows[share],
+                )
+            else:
+                _lag_worker(
+                    intp(share), workers, lag, lag < truncate, offsets, u, gates, cells, filtered, code_c, code_h,
+                    exact, delta_h, delta_s, dz_sum, tiles[share], windows[share],
+                )
 
 
-@jit()
+@jit(device=True)
 def _full_worker(
     worker: int, workers: int, offsets: Index, exact: bool, u: Array, gates: Array, cells: Array, filtered: Array,
     code_c: int, code_h: int, delta_out: Array, delta_h: Array, delta_s: Array, dz: Array,
