@@ -34,13 +34,18 @@ def jit(
     callable
         A decorator. Compilation happens at the first call with a new set of types and is kept on disk.
     """
-    fastmath = {"contract", "reassoc"} if reassociate else {"contract"}
+    flags: dict[str, Any] = {
+        "parallel": parallel,
+        "fastmath": {"contract", "reassoc"} if reassociate else {"contract"},
+        "error_model": "numpy",
+        "nogil": True,
+        "cache": True,
+        "no_cpython_wrapper": device,
+        "no_cfunc_wrapper": device,
+    }
 
     def decorate(function: Function) -> Function:
-        compiled: Function = numba.njit(
-            function, parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True, cache=True,
-            no_cpython_wrapper=device, no_cfunc_wrapper=device,
-        )
+        compiled: Function = numba.njit(function, **flags)
         return compiled
 
     return decorate

@@ -1,0 +1,27 @@
+"""Settings of the whole suite."""
+
+import numba
+import numpy
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.helpers import JIT_OFF
+
+# Without the JIT every kernel is a Python loop: fewer examples.
+settings.register_profile(
+    "suite",
+    max_examples=8 if JIT_OFF else 40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
+
+
+@pytest.fixture
+def rng() -> numpy.random.Generator:
+    return numpy.random.default_rng(20240229)
+
+
+def pytest_report_header() -> str:
+    return f"numba {numba.__version__}, numpy {numpy.__version__}, JIT {'off' if JIT_OFF else 'on'}"
