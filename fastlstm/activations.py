@@ -93,7 +93,7 @@ class Activations:
         return self.primes is not None and self.primes[2] is softmax_jacobian
 
 
-def resolve(afuncs: Sequence[Any] | None, afunc_primes: Sequence[Any] | None) -> Activations:
+def resolve(afuncs: Sequence[Any] | None, afunc_primes: Sequence[Any] | None, stacklevel: int) -> Activations:
     """Look the activation functions up.
 
     Parameters
@@ -102,6 +102,8 @@ def resolve(afuncs: Sequence[Any] | None, afunc_primes: Sequence[Any] | None) ->
         a0, a1, a2; None for tanh, tanh and softmax.
     afunc_primes : sequence of 3 callables, or None
         Their derivatives; None for those of the functions, if they are known.
+    stacklevel : int
+        Of the warning, counted from here.
 
     Returns
     -------
@@ -139,7 +141,7 @@ def resolve(afuncs: Sequence[Any] | None, afunc_primes: Sequence[Any] | None) ->
             f"{named} does not run compiled: this model runs through NumPy, 20 or more times slower. Compiled are "
             f"{', '.join(_KNOWN)} (softmax as the output activation), by name or from fastlstm.activations.",
             PerformanceWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
     else:
         compiled = tuple(k.code for k in known if k)

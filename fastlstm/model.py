@@ -53,7 +53,8 @@ class Model:
         self._dtype = checks.float_dtype(dtype)
         self._gradient = checks.choice("gradient", gradient, ("exact", "reference"))
         self.bptt_truncate, self.learning_rate, self.n_threads = bptt_truncate, learning_rate, n_threads
-        self._activations = resolve(afuncs, afunc_primes)
+        own = type(self).__init__ is Model.__init__  # else a subclass's stands between here and the caller
+        self._activations = resolve(afuncs, afunc_primes, 3 if own else 4)
         self._loss_func = self._declared_loss(loss_func)
         drawn = initial_parameters(*self._sizes, seed)
         order = [kind + "_" + g for kind in "WUb" for g in GATES] + ["W_o", "b_o"]

@@ -1,0 +1,149 @@
+"""The command line and the demo on the real data."""
+
+import os
+import subprocess
+import sys
+
+import numpy
+import pytest
+
+pytest.importorskip("typer", reason="the extra cli is not installed")
+pytest.importorskip("rich", reason="the extra cli is not installed")
+pytest.importorskip("matplotlib", reason="the extra cli is not installed")
+
+from typer.testing import CliRunner
+
+import fastlstm
+from fastlstm import LSTM, cli, forecast
+from fastlstm.__main__ import main
+from fastlstm.datasets import sunspots
+from tests.helpers import JIT_OFF
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A demo small enough to run through interpreted kernels too."""
+    monkeypatch.setattr(cli, "QUICK_EPOCHS", 2)
+    monkeypatch.setattr(cli, "ORACLE_BUDGET", 0.01)
+    if JIT_OFF:
+        monkeypatch.setattr(forecast, "EVERY", 5000)
+        monkeypatch.setattr(forecast, "LENGTH", 12)
+        monkeypatch.setattr(cli, "SunspotForecaster", lambda: ShortForecaster(hidden_size=2, bptt_truncate=1))
+
+
+class ShortForecaster(forecast.SunspotForecaster):
+    def _outputs(self):
+        return numpy.zeros_like(self._inputs)
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, list(arguments), env={"COLUMNS": "300"})
+
+
+def test_the_data_are_what_they_should_be():
+    months, numbers = sunspots()
+    assert len(months) == len(numbers) == 3120
+    assert (numpy.diff(months) == numpy.timedelta64(1, "M")).all()
+    assert str(months[0]) == "1749-01"
+    assert str(months[-1]) == "2008-12"
+    assert (numbers >= 0).all()
+    assert numbers[months == numpy.datetime64("1957-10")] == 253.8  # the highest month of the highest cycle
+
+
+def test_quick_demo(small, tmp_path):
+    result = run("demo", "--quick", "--output", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    for text in ("loss", "steps/s", "persistence", "seasonal", "baselines", "NumPy oracle", "times faster"):
+        assert text in result.output
+    picture = (tmp_path / "out" / "forecast.png").read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert len(picture) > 20_000
+    assert LSTM.load(tmp_path / "out" / "model.npz").input_size == 1
+
+
+@pytest.mark.skipif(JIT_OFF, reason="trains for a minute when interpreted")
+def test_the_quick_demos_training_beats_both_baselines():
+    forecaster = forecast.SunspotForecaster()
+    losses = [forecaster.epoch().loss for _ in range(10)]
+    errors = forecaster.errors()
+    assert losses[-1] < losses[0]
+    assert errors["LSTM"] < 0.9 * min(errors["persistence"], errors["seasonal"])
+    assert errors["persistence"] == pytest.approx(39.8, abs=0.1)
+
+
+@pytest.mark.skipif(JIT_OFF, reason="needs the whole data")
+def test_training_never_sees_a_held_out_month():
+    forecaster = forecast.SunspotForecaster(hidden_size=2)
+    later = forecaster.held_out.start
+    forecaster._inputs[later:] = numpy.nan
+    forecaster._targets[later - forecast.AHEAD :] = numpy.nan
+    for X, Y in forecaster.batches():
+        assert numpy.isfinite(X).all()
+        assert numpy.isfinite(Y).all()
+
+
+def test_forecasts_use_only_what_was_known():
+    forecaster = forecast.SunspotForecaster(hidden_size=2)
+    found, t = forecaster.forecasts(), 2000
+    assert found["persistence"][t] == forecaster.numbers[t - 12]
+    assert found["seasonal"][t] == forecaster.numbers[t - 132]
+    assert numpy.isnan(found["LSTM"][:12]).all()
+    known = found["LSTM"][t]
+    forecaster._inputs[t - 11 :] = 9
+    assert forecaster.forecasts()["LSTM"][t] == known
+
+
+def test_ctrl_c_leaves_the_last_completed_epoch(small, tmp_path, monkeypatch):
+    calls = []
+    honest = forecast.SunspotForecaster.epoch
+
+    def interrupted(self, *args):
+        calls.append(self)
+        if len(calls) == 3:  # the first is the warm-up
+            raise KeyboardInterrupt
+        return honest(self, *args)
+
+    monkeypatch.setattr(forecast.SunspotForecaster, "epoch", interrupted)
+    monkeypatch.setattr(cli, "QUICK_EPOCHS", 5)
+    result = run("demo", "--quick", "--output", str(tmp_path))
+    assert result.exit_code == 130
+    assert "holds epoch 1" in result.output
+    saved, live = LSTM.load(tmp_path / "model.npz"), calls[-1].model
+    numpy.testing.assert_array_equal(saved.parameters.flat, live.parameters.flat)
+    calls[:] = [None]
+    (tmp_path / "model.npz").unlink()
+    calls.append(None)
+    result = run("demo", "--quick", "--output", str(tmp_path))
+    assert "no epoch was completed" in result.output
+    assert not list(tmp_path.glob("model*"))
+
+
+def test_the_verdict_is_honest(small, monkeypatch, tmp_path):
+    monkeypatch.setattr(forecast.SunspotForecaster, "errors", lambda self: {"LSTM": 3.0, "persistence": 2.0})
+    assert "does not beat both baselines" in run("demo", "--quick", "--output", str(tmp_path)).output
+
+
+def test_version_and_help(monkeypatch, capsys):
+    assert run("version").output.strip() == fastlstm.__version__
+    assert "demo" in run("--help").output
+    monkeypatch.setattr(sys, "argv", ["fastlstm", "version"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.strip() == fastlstm.__version__
+
+
+def test_without_the_extra_the_command_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fastlstm.cli", None)
+    with pytest.raises(SystemExit, match="pip install 'fastlstm\\[cli\\]'"):
+        main()
+
+
+def test_the_library_needs_numpy_and_numba_only():
+    code = (
+        "import sys; import fastlstm; "
+        "print(sorted({'scipy', 'torch', 'typer', 'rich', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert found.stdout.strip() == "[]"
