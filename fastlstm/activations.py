@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy
-from fastlstm_kernels import activations as codes
 
 from fastlstm.oracle.activations import (
     identity,
@@ -24,6 +23,7 @@ from fastlstm.oracle.activations import (
     tanh,
     tanh_prime,
 )
+from fastlstm_kernels import activations as codes
 
 __all__ = [
     "PerformanceWarning",

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-import fastlstm_kernels as kernels
 import numpy
 import numpy.typing
 
+import fastlstm_kernels as kernels
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.compiled import workers

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import fastlstm_kernels as kernels
 import numba
 import numpy
-from fastlstm_kernels.output import ELEMENTWISE, ERROR, JACOBIAN
-from fastlstm_kernels.threads import BLOCK
-from fastlstm_kernels.truncated import TILE
 
+import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.parameters import Buffer
 from fastlstm.sequences import Sequences
 from fastlstm.workspace import Take, fresh
+from fastlstm_kernels.output import ELEMENTWISE, ERROR, JACOBIAN
+from fastlstm_kernels.threads import BLOCK
+from fastlstm_kernels.truncated import TILE
 
 __all__ = [
     "ELEMENTWISE", "ERROR", "JACOBIAN", "Tape", "backward", "gate", "infer", "output_delta", "record", "workers",

@@ -1,6 +1,7 @@
 """The command line and the demo on the real data."""
 
 import os
+import runpy
 import subprocess
 import sys
 
@@ -26,7 +27,7 @@ def small(monkeypatch):
     monkeypatch.setattr(cli, "QUICK_EPOCHS", 2)
     monkeypatch.setattr(cli, "ORACLE_BUDGET", 0.01)
     if JIT_OFF:
-        monkeypatch.setattr(forecast, "EVERY", 5000)
+        monkeypatch.setattr(forecast, "EVERY", 1000)
         monkeypatch.setattr(forecast, "LENGTH", 12)
         monkeypatch.setattr(cli, "SunspotForecaster", lambda: ShortForecaster(hidden_size=2, bptt_truncate=1))
 
@@ -128,7 +129,7 @@ def test_version_and_help(monkeypatch, capsys):
     assert "demo" in run("--help").output
     monkeypatch.setattr(sys, "argv", ["fastlstm", "version"])
     with pytest.raises(SystemExit) as ended:
-        main()
+        runpy.run_module("fastlstm", run_name="__main__")
     assert ended.value.code == 0
     assert capsys.readouterr().out.strip() == fastlstm.__version__
 

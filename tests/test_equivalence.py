@@ -5,7 +5,19 @@ import pytest
 from hypothesis import given
 
 from fastlstm import LSTM, oracle
-from tests.helpers import LARGEST, NAMES, assert_matches, dtypes, flatten, gradients, lengths, one_hot, pair, sizes
+from tests.helpers import (
+    JIT_OFF,
+    LARGEST,
+    NAMES,
+    assert_matches,
+    dtypes,
+    flatten,
+    gradients,
+    lengths,
+    one_hot,
+    pair,
+    sizes,
+)
 from tests.helpers import truncations as truncates
 
 
@@ -69,6 +81,20 @@ def test_any_number_of_threads_gives_the_same_bits(rng, threads, truncate, n):
             patch.setattr("fastlstm.compiled.SHARE", 1)  # however little there is to do
             runs.append([*flatten(model.back_propagate_through_time(X, Y)), model.feed_forward(X)])
     for a, b in zip(*runs, strict=True):
+        numpy.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("n", [1, 3])
+def test_sharing_one_step_among_threads_gives_the_same_bits(rng, monkeypatch, threads, n):
+    """Few sequences and many units: the threads share the units of each step."""
+    size = 9 if JIT_OFF else 167
+    if JIT_OFF:
+        monkeypatch.setattr("fastlstm_kernels.forward.LONG_STEP", 1)
+    monkeypatch.setattr("fastlstm.compiled.SHARE", 1)
+    X = rng.standard_normal((n, 5, 3))
+    caches = [LSTM(3, 2, size, 0, n_threads=count).feed_forward_and_cache(X) for count in (threads, 1)]
+    for a, b in zip(*caches, strict=True):
         numpy.testing.assert_array_equal(a, b)
 
 

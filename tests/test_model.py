@@ -35,6 +35,7 @@ def test_parameters_are_views_of_one_flat_buffer(model):
         assert view.flags.c_contiguous
     assert numpy.shares_memory(model.parameters.stacked("W_f", "W_hf"), model.W_c)
     assert "W_hf (5, 3)" in repr(model.parameters)
+    assert LSTM.W_f is not LSTM.W_i  # on the class, the descriptors themselves
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -184,7 +185,7 @@ def test_settings_can_change(model, data):
 def test_files(tmp_path, data, jacobian):
     X, _ = data
     primes = [fastlstm.activations.tanh_prime] * 2 + [fastlstm.activations.softmax_jacobian] if jacobian else None
-    model = LSTM(I, O, H, 1, afunc_primes=primes, bptt_truncate=None, learning_rate=0.1, gradient="reference", dtype="f4")
+    model = LSTM(I, O, H, 1, None, primes, None, 0.1, gradient="reference", dtype="f4")
     model.feed_forward(X)
     model.save(tmp_path / "model")
     loaded = LSTM.load(tmp_path / "model.npz")
@@ -222,7 +223,7 @@ def test_bad_files(tmp_path, model):
         LSTM.load(tmp_path / "net.npz")
     with pytest.warns(PerformanceWarning):
         custom = LSTM(I, O, H, afuncs=["tanh", "tanh", abs])
-    with pytest.raises(ValueError, match="can only be pickled|only pickled"):
+    with pytest.raises(ValueError, match="only pickled"):
         custom.save(tmp_path / "custom.npz")
 
 

@@ -38,7 +38,8 @@ def test_full_gradient_is_autograds(rng, loss_func, n, T, I, O, H):  # noqa: E74
     x = torch.from_numpy(X).requires_grad_()
     logits = output(layer(x)[0])
     if loss_func == "cross_entropy":
-        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, O), torch.from_numpy(labels.ravel()), reduction="sum")
+        wanted = torch.from_numpy(labels.ravel())
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, O), wanted, reduction="sum")
     else:
         loss = 0.5 * ((logits.softmax(-1) - torch.from_numpy(Y)) ** 2).sum()
     loss.backward()

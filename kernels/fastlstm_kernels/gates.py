@@ -14,9 +14,10 @@ from fastlstm_kernels.jit import jit
 
 @jit(device=True)
 def cell_forward(
-    z: Array, s_prev: Array, code_c: int, code_h: int, gates: Array, s: Array, filtered: Array, h: Array
+    z: Array, s_prev: Array, code_c: int, code_h: int, gates: Array, s: Array, filtered: Array, h: Array, first: int,
+    last: int,
 ) -> None:
-    """One step of one row; mirrors `oracle.LSTM.feed_forward_and_cache`.
+    """One step of some units of one row; mirrors `oracle.LSTM.feed_forward_and_cache`.
 
     Parameters
     ----------
@@ -30,16 +31,21 @@ def cell_forward(
         Written: F, I, C, Hf.
     s, filtered, h : (H,) arrays
         Written: the cell state S (may be `s_prev` itself), a1(S) and the hidden state.
+    first, last : int
+        The half-open range of units.
     """
     size = s.shape[0]
-    sigmoid_row(z[: 2 * size], gates[: 2 * size])
-    activate(code_c, z[2 * size : 3 * size], gates[2 * size : 3 * size])
-    sigmoid_row(z[3 * size :], gates[3 * size :])
+    for g in range(4):
+        part = slice(g * size + first, g * size + last)
+        if g == 2:
+            activate(code_c, z[part], gates[part])
+        else:
+            sigmoid_row(z[part], gates[part])
     f, i, c, hf = gates[:size], gates[size : 2 * size], gates[2 * size : 3 * size], gates[3 * size :]
-    for j in range(size):
+    for j in range(first, last):
         s[j] = f[j] * s_prev[j] + i[j] * c[j]
-    activate(code_h, s, filtered)
-    for j in range(size):
+    activate(code_h, s[first:last], filtered[first:last])
+    for j in range(first, last):
         h[j] = hf[j] * filtered[j]
 
 

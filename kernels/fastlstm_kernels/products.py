@@ -16,8 +16,10 @@ ZERO, ONE = intp(0), intp(1)
 
 
 @jit(device=True, reassociate=True)
-def add_rows_by_transpose(a: Array, a_row: int, rows: int, b: Array, c: Array, c_row: int) -> None:
-    """``c[c_row:c_row + rows] += a[a_row:a_row + rows] @ b.T``.
+def add_rows_by_transpose(
+    a: Array, a_row: int, rows: int, b: Array, first: int, last: int, c: Array, c_row: int
+) -> None:
+    """``c[c_row:c_row + rows, first:last] += a[a_row:a_row + rows] @ b[first:last].T``.
 
     Parameters
     ----------
@@ -28,26 +30,28 @@ def add_rows_by_transpose(a: Array, a_row: int, rows: int, b: Array, c: Array, c
         How many rows.
     b : (n, k) array
         Read by rows, so weights are used as they are stored.
+    first, last : int
+        Rows of `b`, which are columns of `c`. Bits are the same for any cut at a multiple of `threads.BLOCK`.
     c : (?, n) array
         Added to in place.
 
     Notes
     -----
-    2 · rows · n · k flops. A block of four rows shares each load of `b`; four dot products at a time on one row.
+    2 · rows · (last - first) · k flops. A block of four rows shares each load of `b`; on a single row, four dot
+    products run at a time.
     """
-    width, depth = b.shape
+    depth = b.shape[1]
     block = 0
     while block + BLOCK <= rows:
-        _dot_four_rows(a, a_row + block, b, c, c_row + block, width, depth)
+        _dot_four_rows(a, a_row + block, b, c, c_row + block, first, last, depth)
         block += BLOCK
     for row in range(block, rows):
-        _dot_one_row(a, a_row + row, b, c, c_row + row, ZERO, width, depth)
+        _dot_one_row(a, a_row + row, b, c, c_row + row, first, last, depth)
 
 
 @jit(device=True, reassociate=True)
-def _dot_four_rows(a: Array, p: int, b: Array, c: Array, q: int, width: int, depth: int) -> None:
-    j = 0
-    while j + 2 <= width:
+def _dot_four_rows(a: Array, p: int, b: Array, c: Array, q: int, j: int, last: int, depth: int) -> None:
+    while j + 2 <= last:
         s0, s1, s2, s3 = c[q, j], c[q + 1, j], c[q + 2, j], c[q + 3, j]
         t0, t1, t2, t3 = c[q, j + 1], c[q + 1, j + 1], c[q + 2, j + 1], c[q + 3, j + 1]
         for k in range(depth):
@@ -64,12 +68,12 @@ def _dot_four_rows(a: Array, p: int, b: Array, c: Array, q: int, width: int, dep
         c[q, j + 1], c[q + 1, j + 1], c[q + 2, j + 1], c[q + 3, j + 1] = t0, t1, t2, t3
         j += 2
     for row in range(BLOCK):
-        _dot_one_row(a, p + row, b, c, q + row, j, width, depth)
+        _dot_one_row(a, p + row, b, c, q + row, j, last, depth)
 
 
 @jit(device=True, reassociate=True)
-def _dot_one_row(a: Array, p: int, b: Array, c: Array, q: int, j: int, width: int, depth: int) -> None:
-    while j + 4 <= width:
+def _dot_one_row(a: Array, p: int, b: Array, c: Array, q: int, j: int, last: int, depth: int) -> None:
+    while j + 4 <= last:
         s0, s1, s2, s3 = c[q, j], c[q, j + 1], c[q, j + 2], c[q, j + 3]
         for k in range(depth):
             x = a[p, k]
@@ -79,7 +83,7 @@ def _dot_one_row(a: Array, p: int, b: Array, c: Array, q: int, j: int, width: in
             s3 += x * b[j + 3, k]
         c[q, j], c[q, j + 1], c[q, j + 2], c[q, j + 3] = s0, s1, s2, s3
         j += 4
-    while j < width:
+    while j < last:
         s0 = c[q, j]
         for k in range(depth):
             s0 += a[p, k] * b[j, k]

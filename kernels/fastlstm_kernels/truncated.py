@@ -94,7 +94,7 @@ def _sequence_worker(
 ) -> None:
     """All lags of a share of the sequences, a few steps at a time, so that what they touch stays in cache."""
     batch, duration = cells.shape[0] - gates.shape[0], offsets.shape[0] - 1
-    stretch = TILE // min(BLOCK, batch)
+    stretch = TILE // max(1, min(BLOCK, batch))
     for r in range(worker * BLOCK, batch, workers * BLOCK):
         for start in range(0, duration, stretch):
             rows = ZERO

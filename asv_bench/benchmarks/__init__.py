@@ -1,0 +1,1 @@
+"""Benchmarks: each kernel beside its twin in the oracle."""

@@ -1,0 +1,127 @@
+"""The LSTM: forward, windowed back-propagation through time, and the gates."""
+
+import numpy
+
+from .common import IMPLEMENTATIONS, SHAPES, data, model, ratio
+
+GATES = ["forget", "input", "candidate", "hidden_filter"]
+UNIT = "fastlstm time / oracle time"
+
+
+class Forward:
+    """Outputs of a sequence."""
+
+    params = (IMPLEMENTATIONS, SHAPES[:2])
+    param_names = ("implementation", "T, input, output, hidden, K")
+    version = "1"
+
+    def setup(self, implementation, shape):
+        self.model, (self.X, _) = model(implementation, shape), data(shape)
+        self.time_feed_forward(implementation, shape)
+        self.time_feed_forward_and_cache(implementation, shape)
+
+    def time_feed_forward(self, implementation, shape):
+        self.model.feed_forward(self.X)
+
+    time_feed_forward.pretty_name = "LSTM forward"
+
+    def time_feed_forward_and_cache(self, implementation, shape):
+        self.model.feed_forward_and_cache(self.X)
+
+    time_feed_forward_and_cache.pretty_name = "LSTM forward, keeping everything"
+
+
+class TruncatedBPTT:
+    """Gradients of a sequence, walked back K steps from every step."""
+
+    params = (IMPLEMENTATIONS, SHAPES, ["exact", "reference"])
+    param_names = ("implementation", "T, input, output, hidden, K", "gradient")
+    version = "1"
+
+    def setup(self, implementation, shape, gradient):
+        self.model, self.pair = model(implementation, shape, gradient), data(shape)
+        if implementation == "fastlstm":
+            self.time_gradients(implementation, shape, gradient)
+
+    def time_gradients(self, implementation, shape, gradient):
+        self.model.back_propagate_through_time(*self.pair)
+
+    time_gradients.pretty_name = "LSTM truncated BPTT"
+
+
+class Gates:
+    """One gate-gradient update of one step."""
+
+    params = (IMPLEMENTATIONS, GATES, [(100, 32), (256, 64)])
+    param_names = ("implementation", "gate", "hidden, input")
+    version = "1"
+
+    def setup(self, implementation, gate, sizes):
+        hidden, inputs = sizes
+        rng = numpy.random.default_rng(0)
+        vectors = [rng.standard_normal(hidden) for _ in range(4 if gate == "hidden_filter" else 5)]
+        gradients = tuple(numpy.zeros(shape) for shape in ((hidden, inputs), (hidden, hidden), (hidden,)))
+        self.arguments = [*vectors, rng.standard_normal(inputs), gradients, None]
+        self.method = getattr(model(implementation, (1, inputs, 1, hidden, 0)), f"back_prop_{gate}_gate")
+        self.time_update(implementation, gate, sizes)
+
+    def time_update(self, implementation, gate, sizes):
+        self.method(*self.arguments)
+
+    time_update.pretty_name = "gate-gradient update"
+
+
+class Ratio:
+    """Kernels against the oracle."""
+
+    params = (SHAPES,)
+    param_names = ("T, input, output, hidden, K",)
+    version = "1"
+    unit = UNIT
+
+    def setup(self, shape):
+        self.ours, self.oracle = (model(implementation, shape) for implementation in IMPLEMENTATIONS)
+        self.pair = data(shape)
+
+    def track_forward(self, shape):
+        X, _ = self.pair
+        return ratio(lambda: self.ours.feed_forward(X), lambda: self.oracle.feed_forward(X))
+
+    track_forward.pretty_name = "LSTM forward against the oracle"
+    track_forward.unit = UNIT
+
+    def track_truncated_bptt(self, shape):
+        pair = self.pair
+        return ratio(
+            lambda: self.ours.back_propagate_through_time(*pair),
+            lambda: self.oracle.back_propagate_through_time(*pair),
+            rounds=3,
+        )
+
+    track_truncated_bptt.pretty_name = "LSTM truncated BPTT against the oracle"
+    track_truncated_bptt.unit = UNIT
+
+
+class Batch:
+    """Thirty-two sequences in one call against as many calls."""
+
+    params = (["forward", "gradients"], [10, 20, 50, 100])
+    param_names = ("computation", "T")
+    version = "1"
+
+    def setup(self, computation, steps):
+        rng = numpy.random.default_rng(0)
+        self.model = model("fastlstm", (steps, 32, 32, 64, 4))
+        self.X = rng.standard_normal((32, steps, 32))
+        self.Y = numpy.eye(32)[rng.integers(0, 32, (32, steps))]
+
+    def track_batch(self, computation, steps):
+        if computation == "forward":
+            call = lambda x, y: self.model.feed_forward(x)  # noqa: E731
+        else:
+            call = self.model.back_propagate_through_time
+        pairs = list(zip(self.X, self.Y, strict=True))
+        return ratio(lambda: call(self.X, self.Y), lambda: [call(x, y) for x, y in pairs], rounds=15)
+
+    track_batch.pretty_name = "32 sequences in one call against 32 calls"
+    track_batch.unit = "time of one call / time of 32 calls"
