@@ -128,6 +128,7 @@ def test_version_and_help(monkeypatch, capsys):
     assert run("version").output.strip() == fastlstm.__version__
     assert "demo" in run("--help").output
     monkeypatch.setattr(sys, "argv", ["fastlstm", "version"])
+    monkeypatch.delitem(sys.modules, "fastlstm.__main__")
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("fastlstm", run_name="__main__")
     assert ended.value.code == 0
