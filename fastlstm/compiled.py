@@ -48,6 +48,7 @@ class Tape:
 
     Attributes
     ----------
+    inputs : (N, input) array
     args, gates : (N, 4 hidden) arrays
         Pre-activations and values of the gates f, i, c, hf.
     cells, hidden : (n + N, hidden) arrays
@@ -57,6 +58,7 @@ class Tape:
     output_args, outputs : (N, output) arrays
     """
 
+    inputs: Array
     args: Array
     gates: Array
     cells: Array
@@ -86,7 +88,7 @@ def infer(
     h, S : (n, hidden) arrays
         Final states; of sequences of one length.
     """
-    x, u, dtype = X.pack(), parameters.stacked("U_f", "U_hf"), h.dtype
+    x, u, dtype = X.pack("x", kept), parameters.stacked("U_f", "U_hf"), h.dtype
     n, size = h.shape
     threads = workers(n_threads, 8 * len(x) * size * (size + x.shape[1]))
     hidden = kept("hidden", (n + len(x), size), dtype)
@@ -97,7 +99,7 @@ def infer(
         x, X.offsets, parameters.stacked("W_f", "W_hf"), u, parameters.stacked("b_f", "b_hf"), a0, a1, cells, hidden,
         numpy.empty((threads, BLOCK + 2, 4 * size), dtype), threads,
     )
-    outputs = numpy.empty((len(x), len(parameters["b_o"])), dtype)
+    outputs = X.results(kept)("outputs", (len(x), len(parameters["b_o"])), dtype)
     args = kept("output_args", outputs.shape, dtype)
     kernels.affine_forward(hidden[n:], parameters["W_o"], parameters["b_o"], a2, args, outputs, threads)
     return outputs, hidden[len(x) :].copy(), cells
@@ -121,7 +123,7 @@ def record(
     -------
     Tape
     """
-    x, u, n = X.pack(), parameters.stacked("U_f", "U_hf"), len(X.items)
+    x, u, n = X.pack("x", take), parameters.stacked("U_f", "U_hf"), len(X.items)
     rows, size, dtype = len(x), u.shape[1], u.dtype
     args, gates = take("args", (rows, 4 * size), dtype), take("gates", (rows, 4 * size), dtype)
     cells, hidden = take("cells", (n + rows, size), dtype), take("hidden", (n + rows, size), dtype)
@@ -136,7 +138,7 @@ def record(
     shape = (rows, len(parameters["b_o"]))
     outputs, output_args = take("outputs", shape, dtype), take("output_args", shape, dtype)
     kernels.affine_forward(hidden[n:], parameters["W_o"], parameters["b_o"], a2, output_args, outputs, threads)
-    return Tape(args, gates, cells, hidden, filtered, output_args, outputs)
+    return Tape(x, args, gates, cells, hidden, filtered, output_args, outputs)
 
 
 def backward(
@@ -169,7 +171,7 @@ def backward(
     (N, input) array
         Gradient at the inputs.
     """
-    x, u, n = X.pack(), parameters.stacked("U_f", "U_hf"), len(X.items)
+    x, u, n = tape.inputs, parameters.stacked("U_f", "U_hf"), len(X.items)
     rows, size, dtype = len(x), u.shape[1], u.dtype
     a0, a1, _ = codes
     threads = workers(n_threads, 8 * rows * size * size)
@@ -191,7 +193,7 @@ def backward(
     h_prev = tape.hidden[:rows] if previous is None else tape.hidden[previous]
     d_b = out.stacked("b_f", "b_hf")
     kernels.affine_backward(dz, h_prev, u, 0, out.stacked("U_f", "U_hf"), d_b, numpy.empty((0, size), dtype), threads)
-    d_x = numpy.empty_like(x)
+    d_x = X.results(take)("d_x", x.shape, dtype)
     kernels.affine_backward(
         dz, x, parameters.stacked("W_f", "W_hf"), (4 if exact else 3) * size, out.stacked("W_f", "W_hf"),
         d_b, d_x, threads,
@@ -220,7 +222,7 @@ def output_delta(form: int, codes: Codes, outputs: Array, Y: Sequences, take: Ta
     (N, output) array
     """
     delta = take("delta", outputs.shape, outputs.dtype)
-    kernels.output_delta(form, codes[2], outputs, Y.pack(), delta)
+    kernels.output_delta(form, codes[2], outputs, Y.pack("y", take), delta)
     return delta
 
 

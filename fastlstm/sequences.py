@@ -5,6 +5,7 @@ from typing import Any
 import numpy
 
 from fastlstm.checks import Array, kernel_array, real_array
+from fastlstm.workspace import Take, fresh
 
 SINGLE, STACKED, LISTED = "one sequence", "a 3-D array", "a list"
 
@@ -30,29 +31,43 @@ class Sequences:
             # The longest first, so that the sequences still running at a step are the first rows of the step.
             rank = numpy.empty(len(items), numpy.intp)
             rank[numpy.argsort([-n for n in self.lengths], kind="stable")] = numpy.arange(len(items))
-            running = [sum(n > t for n in self.lengths) for t in range(self.steps)]
-            self.offsets = numpy.concatenate(([0], numpy.cumsum(running, dtype=numpy.intp))).astype(numpy.intp)
+            running = len(items) - numpy.searchsorted(sorted(self.lengths), numpy.arange(self.steps), side="right")
+            self.offsets = numpy.concatenate(([0], numpy.cumsum(running))).astype(numpy.intp)
             self._rows = [self.offsets[:n] + r for n, r in zip(self.lengths, rank, strict=True)]
         else:
             self.offsets = numpy.arange(self.steps + 1, dtype=numpy.intp) * len(items)
 
-    def pack(self) -> Array:
-        """All time steps as the rows of one (N, width) array, step by step, as `fastlstm_kernels.forward` has them."""
+    def pack(self, name: str, take: Take = fresh) -> Array:
+        """All time steps as the rows of one (N, width) array, step by step, as `fastlstm_kernels.forward` has them.
+
+        Parameters
+        ----------
+        name : str
+            Of the array.
+        take : callable
+            Where it comes from; one sequence is its own.
+        """
         if self.form is SINGLE:
             return self.items[0]
+        like = self.items[0] if self._stack is None else self._stack
+        rows = take(name, (int(self.offsets[-1]), like.shape[-1]), like.dtype)
         if self._stack is not None:
-            return self._stack.transpose(1, 0, 2).reshape(-1, self._stack.shape[2])
-        rows = numpy.empty((self.offsets[-1], self.items[0].shape[1]), self.items[0].dtype)
-        for item, where in zip(self.items, self._rows, strict=True):
-            rows[where] = item
+            rows.reshape(self.steps, len(self.items), like.shape[-1])[...] = self._stack.transpose(1, 0, 2)
+        else:
+            for item, where in zip(self.items, self._rows, strict=True):
+                rows[where] = item
         return rows
 
+    def results(self, take: Take) -> Take:
+        """Where an array that goes through `unpack` may come from: one sequence's goes to the user as it is."""
+        return fresh if self.form is SINGLE else take
+
     def unpack(self, rows: Array) -> Any:
-        """Rows of any width, packed as by `pack`, in the user's form."""
+        """Rows of any width, packed as by `pack`, in the user's form; new arrays, but for one sequence's own."""
         if self.form is SINGLE:
             return rows
         if self.form is STACKED:
-            return numpy.ascontiguousarray(rows.reshape(self.steps, len(self.items), rows.shape[1]).transpose(1, 0, 2))
+            return numpy.array(rows.reshape(self.steps, len(self.items), rows.shape[1]).transpose(1, 0, 2), order="C")
         return [rows[where] for where in self._rows]
 
     def restore(self, items: list[Array], width: int) -> Any:

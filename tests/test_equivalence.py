@@ -93,9 +93,11 @@ def test_sharing_one_step_among_threads_gives_the_same_bits(rng, monkeypatch, th
         monkeypatch.setattr("fastlstm_kernels.forward.LONG_STEP", 1)
     monkeypatch.setattr("fastlstm.compiled.SHARE", 1)
     X = rng.standard_normal((n, 5, 3))
-    caches = [LSTM(3, 2, size, 0, n_threads=count).feed_forward_and_cache(X) for count in (threads, 1)]
-    for a, b in zip(*caches, strict=True):
+    models = [LSTM(3, 2, size, 0, n_threads=count) for count in (threads, 1)]
+    for a, b in zip(*(model.feed_forward_and_cache(X) for model in models), strict=True):
         numpy.testing.assert_array_equal(a, b)
+    numpy.testing.assert_array_equal(*(model.feed_forward(X) for model in models))
+    assert_matches(models[0].feed_forward(X[0]), oracle.LSTM(3, 2, size, 0).feed_forward(X[0]))
 
 
 @pytest.mark.parametrize("seed", [0, 7, [1, 2, 3]])

@@ -11,7 +11,7 @@ from numba import prange
 from fastlstm_kernels.arrays import Array, Index, intp
 from fastlstm_kernels.gates import cell_forward
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.products import ZERO, add_rows_by_transpose
+from fastlstm_kernels.products import ONE, ZERO, add_rows_by_transpose
 from fastlstm_kernels.threads import BLOCK, span
 
 LONG_STEP = 100_000
@@ -38,11 +38,28 @@ def affine_rows(x: Array, w: Array, b: Array, z: Array, first: int, last: int, o
 
 
 @jit(device=True)
-def _add_recurrent(hidden: Array, row: int, rows: int, u: Array, z: Array, out: int, first: int, last: int) -> None:
-    """What some rows of hidden states send to units first to last - 1 of the four gates."""
-    size = u.shape[1]
+def _add_to_gates(a: Array, row: int, rows: int, w: Array, z: Array, out: int, first: int, last: int) -> None:
+    """What some rows of `a` send through w (4 H, ?) to units first to last - 1 of the four gates."""
+    size = w.shape[0] // 4
     for g in range(4):
-        add_rows_by_transpose(hidden, row, rows, u, g * size + first, g * size + last, z, out)
+        add_rows_by_transpose(a, row, rows, w, g * size + first, g * size + last, z, out)
+
+
+@jit(device=True)
+def _shares_units(batch: int, u: Array, workers: int) -> bool:
+    """Whether workers share the units of each step: sequences are too few to share, and steps long enough to pay."""
+    return batch <= BLOCK * (workers - 1) and u.size * batch >= LONG_STEP
+
+
+@jit(device=True)
+def _share(
+    worker: int, workers: int, by_unit: bool, step: int, steps: int, size: int
+) -> tuple[int, int, int, int, int, int]:
+    """Steps (begin, end), blocks of sequences (first, every) and units (first, last) of a worker."""
+    if by_unit:
+        first, last = span(worker, workers, size)
+        return step, step + 1, ZERO, ONE, first, last
+    return ZERO, steps, worker, workers, ZERO, size
 
 
 @jit(device=True)
@@ -50,25 +67,20 @@ def _record_worker(
     worker: int, workers: int, by_unit: bool, phase: int, x: Array, offsets: Index, w: Array, u: Array, b: Array,
     code_c: int, code_h: int, args: Array, gates: Array, cells: Array, filtered: Array, hidden: Array,
 ) -> None:
-    """Phase 0: what the inputs send to a share of all rows.
-
-    Phase 1: all steps of a share of the sequences; or, by unit, phase t + 1: a share of the units in step t.
-    """
+    """Phase 0: what the inputs send to a share of all rows. Later phases: the steps, one a phase by unit."""
     if phase == 0:
         first, last = span(worker, workers, x.shape[0])
         affine_rows(x, w, b, args, first, last, first)
         return
     batch, size = hidden.shape[0] - args.shape[0], hidden.shape[1]
-    begin, end, apart, ahead = phase - 1, phase, 0, 1
-    first, last = span(worker, workers, size)
-    if not by_unit:
-        begin, end, apart, ahead = 0, offsets.shape[0] - 1, worker, workers
-        first, last = 0, size
+    begin, end, block, every, first, last = _share(
+        worker, workers, by_unit, phase - 1, offsets.shape[0] - 1, size
+    )
     for t in range(begin, end):
         start, before = offsets[t], previous_row(offsets, batch, t)
-        for r in range(apart * BLOCK, offsets[t + 1] - start, ahead * BLOCK):
+        for r in range(block * BLOCK, offsets[t + 1] - start, every * BLOCK):
             n, rows = start + r, min(BLOCK, offsets[t + 1] - start - r)
-            _add_recurrent(hidden, before + r, rows, u, args, n, first, last)
+            _add_to_gates(hidden, before + r, rows, u, args, n, first, last)
             for k in range(rows):
                 cell_forward(
                     args[n + k], cells[before + r + k], code_c, code_h, gates[n + k], cells[batch + n + k],
@@ -108,7 +120,7 @@ def forward_record(
     8 N H (input + H) flops; each step reads `u` once per four sequences.
     """
     batch = hidden.shape[0] - args.shape[0]
-    by_unit = batch <= BLOCK * (workers - 1) and u.size * batch >= LONG_STEP
+    by_unit = _shares_units(batch, u, workers)
     for phase in range(offsets.shape[0] if by_unit else 2):
         for share in prange(workers):
             _record_worker(
@@ -119,21 +131,25 @@ def forward_record(
 
 @jit(device=True)
 def _infer_worker(
-    worker: int, workers: int, x: Array, offsets: Index, w: Array, u: Array, b: Array, code_c: int, code_h: int,
-    cells: Array, hidden: Array, scratch: Array,
+    worker: int, workers: int, by_unit: bool, phase: int, x: Array, offsets: Index, w: Array, u: Array, b: Array,
+    code_c: int, code_h: int, cells: Array, hidden: Array, scratch: Array,
 ) -> None:
     batch, size = cells.shape
     gates, filtered = scratch[BLOCK], scratch[BLOCK + 1, :size]
-    for t in range(offsets.shape[0] - 1):
+    begin, end, block, every, first, last = _share(worker, workers, by_unit, phase, offsets.shape[0] - 1, size)
+    for t in range(begin, end):
         start, before = offsets[t], previous_row(offsets, batch, t)
-        for r in range(worker * BLOCK, offsets[t + 1] - start, workers * BLOCK):
+        for r in range(block * BLOCK, offsets[t + 1] - start, every * BLOCK):
             n, rows = start + r, min(BLOCK, offsets[t + 1] - start - r)
-            affine_rows(x, w, b, scratch, n, n + rows, ZERO)
-            _add_recurrent(hidden, before + r, rows, u, scratch, ZERO, ZERO, size)
+            for k in range(rows):
+                for j in range(b.shape[0]):
+                    scratch[k, j] = b[j]
+            _add_to_gates(x, n, rows, w, scratch, ZERO, first, last)
+            _add_to_gates(hidden, before + r, rows, u, scratch, ZERO, first, last)
             for k in range(rows):
                 cell_forward(
-                    scratch[k], cells[r + k], code_c, code_h, gates, cells[r + k], filtered,
-                    hidden[batch + n + k], ZERO, size,
+                    scratch[k], cells[r + k], code_c, code_h, gates, cells[r + k], filtered, hidden[batch + n + k],
+                    first, last,
                 )
 
 
@@ -159,7 +175,10 @@ def forward_infer(
     -----
     8 N H (input + H) flops.
     """
-    for share in prange(workers):
-        _infer_worker(
-            intp(share), workers, x, offsets, w, u, b, code_c, code_h, cells, hidden, scratch[share]
-        )
+    by_unit = _shares_units(cells.shape[0], u, workers)
+    for phase in range(offsets.shape[0] - 1 if by_unit else 1):
+        for share in prange(workers):
+            _infer_worker(
+                intp(share), workers, by_unit, phase, x, offsets, w, u, b, code_c, code_h, cells, hidden,
+                scratch[share],
+            )
