@@ -193,6 +193,8 @@ def test_files(tmp_path, data, jacobian):
     assert loaded.afunc_primes == model.afunc_primes
     numpy.testing.assert_array_equal(loaded.feed_forward(X), model.feed_forward(X))
     assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "model.npz").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, model, monkeypatch):
