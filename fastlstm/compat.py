@@ -1,5 +1,6 @@
 """The names and signatures of the NumPy classes that `fastlstm` replaces: change one import line, keep the rest."""
 
+import copy
 import os
 import random
 from collections.abc import Iterable, Sequence
@@ -76,21 +77,34 @@ class NeuralNetwork:
     def __init__(
         self, sizes: Sequence[int] = (), learning_rate: float = 1.0, mini_batch_size: int = 16, epochs: int = 10
     ) -> None:
-        self.learning_rate = checks.real("learning_rate", learning_rate)
-        self.mini_batch_size = checks.integer("mini_batch_size", mini_batch_size, 1)
-        self.epochs = checks.integer("epochs", epochs, 0)
+        self.learning_rate, self.mini_batch_size, self.epochs = learning_rate, mini_batch_size, epochs
+        self._settings()
         self.weights: list[Array]
         self.biases: list[Array]
         self._build([checks.integer("sizes", size, 1) for size in sizes])
         self.weights, self.biases = initial_network(self._sizes)
         self._parameters()
 
-    def _build(self, sizes: list[int]) -> None:
-        self.sizes, self.num_layers, self._sizes = list(sizes), len(sizes), list(sizes)
+    def _settings(self) -> dict[str, Any]:
+        """The settings, checked, for they are plain attributes."""
+        return {
+            "learning_rate": checks.real("learning_rate", self.learning_rate),
+            "mini_batch_size": checks.integer("mini_batch_size", self.mini_batch_size, 1),
+            "epochs": checks.integer("epochs", self.epochs, 0),
+        }
+
+    @staticmethod
+    def _shapes(sizes: list[int]) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the parameters, in the order of the flat buffer."""
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(1, len(sizes)):
             shapes[f"weights[{layer}]"] = (sizes[layer], sizes[layer - 1])
             shapes[f"biases[{layer}]"] = (sizes[layer], 1)
+        return shapes
+
+    def _build(self, sizes: list[int]) -> None:
+        self.sizes, self.num_layers, self._sizes = list(sizes), len(sizes), list(sizes)
+        shapes = self._shapes(sizes)
         self._buffer = Buffer(shapes, numpy.dtype(numpy.float64))
         self.weights = [numpy.zeros(1)] + [self._buffer[f"weights[{k}]"] for k in range(1, len(sizes))]
         self.biases = [numpy.zeros((n, 1)) for n in sizes[:1]]
@@ -100,14 +114,20 @@ class NeuralNetwork:
 
     def _parameters(self) -> Array:
         """The flat parameters, after taking over arrays that were put into `weights` or `biases`."""
+        self.weights, self.biases = list(self.weights), list(self.biases)
+        found = {}
         for name, arrays in (("weights", self.weights), ("biases", self.biases)):
             if len(arrays) != max(len(self._sizes), name == "weights"):
                 raise ValueError(f"{name} must hold {len(self._sizes)} arrays, got {len(arrays)}")
             for layer in range(1, len(arrays)):
-                view = self._buffer[f"{name}[{layer}]"]
-                if arrays[layer] is not view:
-                    self._buffer.assign(f"{name}[{layer}]", arrays[layer])
-                    arrays[layer] = view
+                key = f"{name}[{layer}]"
+                view = self._buffer[key]
+                if arrays[layer] is not view:  # it may be the view of another layer: copy all before writing any
+                    found[key] = checks.shaped_array(key, arrays[layer], view.shape, view.dtype).copy()
+        for key, value in found.items():
+            self._buffer[key][...] = value
+        self.weights[1:] = [self._buffer[f"weights[{k}]"] for k in range(1, len(self._sizes))]
+        self.biases[1:] = [self._buffer[f"biases[{k}]"] for k in range(1, len(self._sizes))]
         return self._buffer.flat
 
     def _column(self, name: str, value: Any, layer: int) -> Array:
@@ -167,16 +187,20 @@ class NeuralNetwork:
         Each mini-batch is one call of a kernel, 6 flops per example and weight.
         """
         examples = [(self._column("x", x, 0), self._column("y", y, -1)) for x, y in training_data]
-        held_out = None if validation_data is None else list(validation_data)
+        held_out = None
+        if validation_data is not None:
+            held_out = [(self._column("x", x, 0), label) for x, label in validation_data]
+        settings = self._settings()
         if not examples:
             return
         X, Y = (numpy.stack([e[k][:, 0] for e in examples]) for k in (0, 1))
         flat, sizes, order = self._parameters(), numpy.array(self._sizes), list(range(len(examples)))
-        gradients, step = numpy.empty_like(flat), self.learning_rate / self.mini_batch_size
-        for epoch in range(self.epochs):
+        size = settings["mini_batch_size"]
+        gradients, step = numpy.empty_like(flat), settings["learning_rate"] / size
+        for epoch in range(settings["epochs"]):
             random.shuffle(order)
-            for start in range(0, len(order), self.mini_batch_size):
-                chosen = order[start : start + self.mini_batch_size]
+            for start in range(0, len(order), size):
+                chosen = order[start : start + size]
                 n = len(chosen)
                 zs, activations, errors = numpy.empty((3, n * sum(self._sizes)))
                 activations[: n * self._sizes[0]] = X[chosen].ravel()
@@ -204,9 +228,8 @@ class NeuralNetwork:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and settings to a NumPy archive; ".npz" is added to the name where it is missing."""
         self._parameters()
-        settings = {name: getattr(self, name) for name in ("learning_rate", "mini_batch_size", "epochs")}
         arrays = {**self._buffer, "biases[0]": self.biases[0]} if self._sizes else {}
-        write_model(path, "NeuralNetwork", settings | {"sizes": self._sizes}, arrays)
+        write_model(path, "NeuralNetwork", self._settings() | {"sizes": self._sizes}, arrays)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take sizes, parameters and settings from a file that `save` wrote.
@@ -217,14 +240,25 @@ class NeuralNetwork:
             The file cannot be read, or holds something else; the network stays as it is.
         """
         settings, arrays = read_model(path, "NeuralNetwork")
-        self.learning_rate, self.mini_batch_size, self.epochs = (
-            settings[name] for name in ("learning_rate", "mini_batch_size", "epochs")
-        )
-        self._build(settings["sizes"])
-        if self._sizes:
-            self.biases[0] = arrays["biases[0]"]
-        for name in self._buffer:
-            self._buffer.assign(name, arrays[name])
+        try:
+            sizes = [checks.integer("sizes", size, 1) for size in settings["sizes"]]
+            shapes = self._shapes(sizes) | ({"biases[0]": (sizes[0], 1)} if sizes else {})
+            dtype = self._buffer.flat.dtype
+            found = {name: checks.shaped_array(name, arrays[name], shape, dtype) for name, shape in shapes.items()}
+            kept = [settings[name] for name in ("learning_rate", "mini_batch_size", "epochs")]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} does not hold a whole NeuralNetwork: {error}") from None
+        self.learning_rate, self.mini_batch_size, self.epochs = kept
+        self._build(sizes)
+        self.biases[:1] = [found.pop("biases[0]")] if sizes else []
+        for name, value in found.items():
+            self._buffer.assign(name, value)
+
+    def copy(self) -> "NeuralNetwork":
+        """An independent network with the same parameters and settings."""
+        return copy.deepcopy(self)
+
+    __copy__ = copy
 
     def __repr__(self) -> str:
         return (

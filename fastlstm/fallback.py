@@ -48,18 +48,18 @@ class Fallback(oracle.LSTM):
 
     def gradients(self, X: Sequences, Y: Sequences, out: Buffer) -> list[Array]:
         """Write the gradients, summed over the sequences, into `out`; return those at each sequence's inputs."""
-        out.flat[:] = 0
-        d_x = []
+        total, d_x = out.empty_like(), []
         for x, y in zip(X.items, Y.items, strict=True):
             *gates, (dW_o, db_o), at_x = self.back_propagate_through_time(x, y)
             for g, gate in zip(GATES, gates, strict=True):
                 for kind, gradient in zip("WUb", gate, strict=True):
-                    into = out[f"{kind}_{g}"]
+                    into = total[f"{kind}_{g}"]
                     into += gradient
             for name, gradient in (("W_o", dW_o), ("b_o", db_o)):
-                into = out[name]
+                into = total[name]
                 into += gradient
             d_x.append(at_x)
+        out.flat[:] = total.flat
         return d_x
 
     def gate(

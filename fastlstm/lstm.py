@@ -25,7 +25,8 @@ class LSTM(GateMethods):
         S = F S + I C       h = Hf a1(S)       O = a2(W_o h + b_o)
 
     Inputs X are (T, input), one sequence; or (n, T, input), or a list of (T_i, input) arrays: many sequences, computed
-    together. A list gives lists. Anything `numpy.asarray` takes will do; it is converted to the model's dtype.
+    together. A list of arrays gives lists. Anything `numpy.asarray` takes will do; it is converted to the model's
+    dtype.
 
     Parameters
     ----------
@@ -208,10 +209,11 @@ class LSTM(GateMethods):
         given, targets = self._pair(X, Y)
         if out is None:
             out = self.parameters.empty_like()
-        elif not isinstance(out, Buffer) or not out.same_layout(self.parameters):
+        elif not isinstance(out, Buffer) or not out.same_layout(self.parameters) or out is self.parameters:
             raise TypeError(f"out must be a buffer like model.gradients, got {out!r}")
+        d_x = self._gradients_into(given, targets, out)
         self.reset()
-        return (*_by_gate(out), self._gradients_into(given, targets, out))
+        return (*_by_gate(out), d_x)
 
     def loss_function(self, X: Any, Y: Any) -> float:
         """Mean loss over all time steps of many sequences, each from zero state.

@@ -181,13 +181,16 @@ class Model:
             It does not hold a model of this kind.
         """
         settings, arrays = read_model(path, "LSTM")
-        input_size, output_size, hidden_size = settings.pop("sizes")
-        if settings.pop("jacobian"):
-            settings["afunc_primes"] = with_jacobian(settings["afuncs"])
-        model = cls(input_size, output_size, hidden_size, **settings)
-        for name in model.parameters:
-            model.parameters.assign(name, arrays[name])
-        model.S, model.h_t = arrays["S"], arrays["h_t"]
+        try:
+            input_size, output_size, hidden_size = settings.pop("sizes")
+            if settings.pop("jacobian"):
+                settings["afunc_primes"] = with_jacobian(settings["afuncs"])
+            model = cls(input_size, output_size, hidden_size, **settings)
+            for name in model.parameters:
+                model.parameters.assign(name, arrays[name])
+            model.S, model.h_t = arrays["S"], arrays["h_t"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} does not hold a whole LSTM: {error}") from None
         return model
 
     def _fallback(self, for_gradients: bool = False) -> Fallback:

@@ -74,7 +74,9 @@ class Sequences:
         """One (T_i, width) array for each sequence, in the user's form."""
         if self.form is SINGLE:
             return items[0]
-        return numpy.array(items).reshape(len(items), self.steps, width) if self.form is STACKED else items
+        if self._stack is None:
+            return items
+        return numpy.array(items, self._stack.dtype).reshape(len(items), self.steps, width)
 
     def previous_rows(self) -> Array | None:
         """For each packed row its row in the state arrays one step before, or None where that is simply itself."""
@@ -130,12 +132,17 @@ def sequences(name: str, value: Any, width: int, dtype: numpy.dtype[Any]) -> Seq
 
 
 def _is_list_of_sequences(value: Any) -> bool:
-    """Whether a list holds 2-D arrays, or nested lists of several lengths; else it spells one regular array."""
-    if any(isinstance(element, numpy.ndarray) and element.ndim > 1 for element in value):
+    """Whether a list holds 2-D arrays, or sequences of several lengths; else it spells one regular array."""
+    if any(getattr(element, "ndim", 0) > 1 for element in value):
         return True
-    return len({len(e) for e in value if isinstance(e, list | tuple)}) > 1 and all(
-        isinstance(e, list | tuple) and all(isinstance(row, list | tuple) for row in e) for e in value
-    )
+    try:
+        numpy.asarray(value)
+        return False
+    except ValueError:
+        try:
+            return all(numpy.ndim(element) == 2 for element in value)
+        except ValueError:
+            return False
 
 
 def matching(name: str, value: Any, width: int, dtype: numpy.dtype[Any], other: Sequences) -> Sequences:

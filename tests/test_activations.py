@@ -134,8 +134,23 @@ def test_gradients_need_derivatives(rng):
     assert model.afunc_primes is None
     X, Y = rng.standard_normal((7, I)), one_hot(rng, 7, O)
     assert model.feed_forward(X).shape == (7, O)
+    model.gradients.flat[:] = 7
+    state = model.S.copy()
     with pytest.raises(ValueError, match="afunc_primes must be given"):
-        model.back_propagate_through_time(X, Y)
+        model.back_propagate_through_time(X, Y, out=model.gradients)
+    numpy.testing.assert_array_equal(model.S, state)
+    assert (model.gradients.flat == 7).all()
+
+
+def test_a_derivative_may_be_a_number(rng):
+    with pytest.warns(PerformanceWarning):
+        custom = LSTM(I, O, H, 1, ["tanh", "tanh", lambda x: x], [activations.tanh_prime] * 2 + [lambda x: 1.0])
+    known = LSTM(I, O, H, 1, ["tanh", "tanh", "identity"])
+    X, Y = rng.standard_normal((7, I)), one_hot(rng, 7, O)
+    for a, b in zip(
+        flatten(custom.back_propagate_through_time(X, Y)), flatten(known.back_propagate_through_time(X, Y)), strict=True
+    ):
+        assert_matches(a, b)
 
 
 def test_custom_models_pickle_quietly(rng):

@@ -8,6 +8,7 @@ import pytest
 
 import fastlstm
 from fastlstm import LSTM, PerformanceWarning
+from fastlstm.files import write_model
 from fastlstm.parameters import Buffer
 from tests.helpers import NAMES, assert_matches, flatten, one_hot, pair
 
@@ -142,6 +143,13 @@ def test_out_must_fit(model, data, out):
     numpy.testing.assert_array_equal(model.S, before)
 
 
+def test_out_must_not_be_the_parameters(model, data):
+    before = model.parameters.flat.copy()
+    with pytest.raises(TypeError, match="out must be a buffer"):
+        model.back_propagate_through_time(*data, out=model.parameters)
+    numpy.testing.assert_array_equal(model.parameters.flat, before)
+
+
 @pytest.mark.parametrize(
     "duplicate", [LSTM.copy, copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
     ids=["method", "copy", "deepcopy", "pickle"],
@@ -221,6 +229,9 @@ def test_bad_files(tmp_path, model):
     with pytest.raises(ValueError, match="not a fastlstm model file"):
         LSTM.load(tmp_path / "other.npz")
     fastlstm.compat.NeuralNetwork([2, 1]).save(tmp_path / "net.npz")
+    write_model(tmp_path / "half", "LSTM", {"sizes": [3, 2, 5]}, {})
+    with pytest.raises(ValueError, match="does not hold a whole LSTM"):
+        LSTM.load(tmp_path / "half")
     with pytest.raises(ValueError, match="must hold a LSTM in format 1, got a NeuralNetwork"):
         LSTM.load(tmp_path / "net.npz")
     with pytest.warns(PerformanceWarning):

@@ -1,5 +1,6 @@
 """`compat.NeuralNetwork` against the oracle's network."""
 
+import copy
 import random
 
 import numpy
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from fastlstm import oracle
 from fastlstm.compat import NeuralNetwork
+from fastlstm.files import write_model
 from tests.helpers import assert_matches, sizes
 
 
@@ -91,6 +93,52 @@ def test_weights_changed_in_place_and_replaced(rng):
     ours._forward_prop(x)
     twin._forward_prop(x)
     assert_matches(ours._activations[-1], twin._activations[-1])
+
+
+def test_layers_may_change_places(rng):
+    ours, twin = pair([2, 2, 2])
+    x, _ = example(rng, ours)
+    for net in (ours, twin):
+        net.weights[1], net.weights[2] = net.weights[2], net.weights[1]
+        net.weights = tuple(net.weights)
+    ours._forward_prop(x)
+    twin._forward_prop(x)
+    assert_matches(ours._activations[-1], twin._activations[-1])
+
+
+def test_copies_are_independent(rng):
+    ours, _ = pair([4, 3, 2], epochs=1)
+    kept, x = copy.copy(ours), rng.standard_normal((4, 1))
+    before = kept.predict(x), kept.weights[1].copy()
+    ours.fit([example(rng, ours)])
+    assert kept.predict(x) == before[0]
+    numpy.testing.assert_array_equal(kept.weights[1], before[1])
+    assert not numpy.array_equal(ours.weights[1], before[1])
+
+
+def test_settings_are_checked_when_they_are_used(rng, tmp_path):
+    ours, _ = pair([4, 2])
+    data = [example(rng, ours)]
+    ours.mini_batch_size = 0
+    with pytest.raises(ValueError, match="mini_batch_size must be at least 1"):
+        ours.fit(data)
+    ours.mini_batch_size, ours.epochs, ours.learning_rate = numpy.int64(2), numpy.int8(1), numpy.float32(0.5)
+    ours.fit(data)
+    ours.save(tmp_path / "net")
+    before = ours.weights[1].copy()
+    with pytest.raises(ValueError, match="x must have shape"):
+        ours.fit(data, [(numpy.zeros(4), 1)])
+    numpy.testing.assert_array_equal(ours.weights[1], before)
+
+
+def test_a_bad_file_changes_nothing(rng, tmp_path):
+    ours, _ = pair([4, 3, 2])
+    write_model(tmp_path / "half", "NeuralNetwork", {"sizes": [5, 1]}, {"weights[1]": numpy.zeros((1, 5))})
+    before = repr(ours), ours.weights[1].copy()
+    with pytest.raises(ValueError, match="does not hold a whole NeuralNetwork"):
+        ours.load(tmp_path / "half")
+    assert repr(ours) == before[0]
+    numpy.testing.assert_array_equal(ours.weights[1], before[1])
 
 
 def test_files(tmp_path, rng):

@@ -77,7 +77,9 @@ def test_a_list_gives_lists_and_an_array_an_array(rng):
     nested = [x.tolist() for x in X]
     assert isinstance(model.feed_forward(nested), numpy.ndarray)
     ragged = [nested[0], nested[1][:2]]
-    assert [o.shape for o in model.feed_forward(ragged)] == [(3, O), (2, O)]
+    of_rows = [list(X[0]), list(X[1][:2])]
+    for value in (ragged, of_rows, [ragged[0], of_rows[1]]):
+        assert [o.shape for o in model.feed_forward(value)] == [(3, O), (2, O)]
 
 
 def test_a_batch_is_one_call_of_each_kernel(rng, monkeypatch):
@@ -115,5 +117,8 @@ def test_custom_activations_take_sequences_too(rng):
         assert_matches(a, b)
     for a, b in zip(found[-1], wanted[-1], strict=True):
         assert_matches(a, b)
-    stacked = numpy.zeros((0, 3, I))
-    assert custom.feed_forward(stacked).shape == (0, 3, O)
+    with pytest.warns(PerformanceWarning):
+        single = LSTM(I, O, H, 1, [lambda x: numpy.tanh(x), "tanh", "softmax"], dtype="f4")
+    nothing = single.feed_forward(numpy.zeros((0, 3, I)))
+    assert nothing.shape == (0, 3, O)
+    assert nothing.dtype == numpy.float32

@@ -224,7 +224,7 @@ class LSTM:
         if self.gradient == "exact" and self.afuncs[2] is af.softmax:
             slope = af.softmax_jacobian(O_args)
         else:
-            slope = self.afunc_primes[2](O_args)
+            slope = numpy.asarray(self.afunc_primes[2](O_args))
         if slope.ndim == 3:
             return numpy.asarray(numpy.einsum("tj,tjk->tk", error, slope))
         return numpy.asarray(error * slope)
