@@ -74,6 +74,7 @@ BAD_X = [
     (numpy.zeros((T, I + 1)), ValueError, r"3 features.*got \(7, 4\)"),
     (numpy.zeros((2, T, I + 1)), ValueError, r"3 features.*got \(2, 7, 4\)"),
     ([[1.0, 2.0, 3.0], [1.0, 2.0]], ValueError, "regular shape"),
+    ([[[1.0, 2.0, 3.0], [1.0, 2.0]], [[1.0, 2.0, 3.0]]], ValueError, "regular shape"),
     ([numpy.zeros((2, I)), numpy.zeros((2, I + 1))], ValueError, r"X\[1\] must have shape \(T, 3\), got \(2, 4\)"),
     ([numpy.zeros((2, I)), numpy.zeros(I)], ValueError, r"X\[1\]"),
     (numpy.full((T, I), "1"), TypeError, "real numbers, got dtype <U1"),
