@@ -106,11 +106,14 @@ class NeuralNetwork:
         self.sizes, self.num_layers, self._sizes = list(sizes), len(sizes), list(sizes)
         shapes = self._shapes(sizes)
         self._buffer = Buffer(shapes, numpy.dtype(numpy.float64))
-        self.weights = [numpy.zeros(1)] + [self._buffer[f"weights[{k}]"] for k in range(1, len(sizes))]
-        self.biases = [numpy.zeros((n, 1)) for n in sizes[:1]]
-        self.biases += [self._buffer[f"biases[{k}]"] for k in range(1, len(sizes))]
+        self.weights = [numpy.zeros(1), *self._views(self._buffer, "weights")]
+        self.biases = [*(numpy.zeros((n, 1)) for n in sizes[:1]), *self._views(self._buffer, "biases")]
         self._zs = [numpy.zeros((n, 1)) for n in sizes]
         self._activations = [numpy.zeros((n, 1)) for n in sizes]
+
+    def _views(self, buffer: Buffer, name: str) -> list[Array]:
+        """Weights or biases of the layers after the first, in a buffer of parameters or of gradients."""
+        return [buffer[f"{name}[{layer}]"] for layer in range(1, len(self._sizes))]
 
     def _parameters(self) -> Array:
         """The flat parameters, after taking over arrays that were put into `weights` or `biases`."""
@@ -126,8 +129,7 @@ class NeuralNetwork:
                     found[key] = checks.shaped_array(key, arrays[layer], view.shape, view.dtype).copy()
         for key, value in found.items():
             self._buffer[key][...] = value
-        self.weights[1:] = [self._buffer[f"weights[{k}]"] for k in range(1, len(self._sizes))]
-        self.biases[1:] = [self._buffer[f"biases[{k}]"] for k in range(1, len(self._sizes))]
+        self.weights[1:], self.biases[1:] = (self._views(self._buffer, name) for name in ("weights", "biases"))
         return self._buffer.flat
 
     def _column(self, name: str, value: Any, layer: int) -> Array:
@@ -165,12 +167,11 @@ class NeuralNetwork:
         """
         target, flat = self._column("y", y, -1), self._parameters()
         activations = numpy.concatenate([a.ravel() for a in self._activations])
-        errors, gradients = numpy.empty_like(activations), Buffer.empty_like(self._buffer)
+        errors, gradients = numpy.empty_like(activations), self._buffer.empty_like()
         errors[-len(target) :] = activations[-len(target) :] - target[:, 0]
         kernels.network_backward(numpy.array(self._sizes), flat, 1, activations, errors, gradients.flat, 1)
-        nabla_b = [numpy.zeros((self._sizes[0], 1))] + [gradients[f"biases[{k}]"] for k in range(1, self.num_layers)]
-        nabla_w = [numpy.zeros(1)] + [gradients[f"weights[{k}]"] for k in range(1, self.num_layers)]
-        return nabla_b, nabla_w
+        nabla_b = [numpy.zeros((self._sizes[0], 1)), *self._views(gradients, "biases")]
+        return nabla_b, [numpy.zeros(1), *self._views(gradients, "weights")]
 
     def fit(self, training_data: Iterable[Example], validation_data: Iterable[Example] | None = None) -> None:
         """Train, `epochs` times over the data in an order shuffled by Python's `random`.
