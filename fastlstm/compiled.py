@@ -1,45 +1,29 @@
-"""A model's computations through the kernels: allocates what they need and calls them, for all sequences at once."""
+"""A model's computations through the kernels: one layer, then the output layer, for all sequences at once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numba
 import numpy
 
 import fastlstm_kernels as kernels
+from fastlstm import layer
 from fastlstm.checks import Array
+from fastlstm.cores import borrowed
+from fastlstm.layer import Run, Weights
 from fastlstm.parameters import Buffer
 from fastlstm.sequences import Sequences
 from fastlstm.workspace import Take, fresh, kept
+from fastlstm_kernels.backward import SCRATCH
+from fastlstm_kernels.dense import dense_shape, dense_transposed_shape
 from fastlstm_kernels.output import ELEMENTWISE, ERROR, JACOBIAN
-from fastlstm_kernels.threads import BLOCK
-from fastlstm_kernels.truncated import TILE
 
-__all__ = [
-    "ELEMENTWISE", "ERROR", "JACOBIAN", "Tape", "backward", "gate", "infer", "output_delta", "record", "workers",
-]
+__all__ = ["ELEMENTWISE", "ERROR", "JACOBIAN", "Tape", "backward", "gate", "infer", "output_delta", "record"]
 
 Codes: TypeAlias = tuple[int, int, int]
-_GATE_KERNELS: dict[str, Callable[..., None]] = {
-    "forget": kernels.forget_gate, "input": kernels.input_gate, "hidden_filter": kernels.hidden_filter_gate
-}
+ORDER = numpy.arange(4)
+"""The gates f, i, c, hf stand in this order in a model's weights."""
 
-SHARE = 200_000
-"""Flops that make a thread worth waking: about 10 µs of work, where waking it costs 2 to 5."""
-
-
-def workers(n_threads: int | None, flops: int) -> int:
-    """How many threads to use for so much work.
-
-    Parameters
-    ----------
-    n_threads : int or None
-        At most so many; None for as many as Numba has.
-    flops : int
-        Work of one parallel region.
-    """
-    return max(1, min(numba.get_num_threads() if n_threads is None else n_threads, flops // SHARE))
+GATE_NUMBERS = {"forget": 0, "input": 1, "candidate": 2, "hidden_filter": 3}
 
 
 @dataclass(frozen=True)
@@ -48,24 +32,31 @@ class Tape:
 
     Attributes
     ----------
-    inputs : (N, input) array
-    args, gates : (N, 4 hidden) arrays
-        Pre-activations and values of the gates f, i, c, hf.
-    cells, hidden : (n + N, hidden) arrays
-        States; the first n rows are the initial states.
-    filtered : (N, hidden) array
-        a1 of the cell states.
+    run : Run
     output_args, outputs : (N, output) arrays
     """
 
-    inputs: Array
-    args: Array
-    gates: Array
-    cells: Array
-    hidden: Array
-    filtered: Array
+    run: Run
     output_args: Array
     outputs: Array
+
+
+def _weights(parameters: Buffer, codes: Codes) -> Weights:
+    w, u, b = (parameters.stacked(kind + "_f", kind + "_hf") for kind in "WUb")
+    return Weights(w, u, b, ORDER, codes[:2])
+
+
+def _output(
+    parameters: Buffer, code: int, hidden: Array, n_threads: int | None, args: Take, outputs: Take
+) -> tuple[Array, Array]:
+    """Pre-activations and values of the output layer, (N, output)."""
+    w, b, (rows, size), dtype = parameters["W_o"], parameters["b_o"], hidden.shape, hidden.dtype
+    panels = kept("output_panels", dense_shape(size, len(b), dtype), dtype)
+    z = kept("output_z", (len(panels), rows, panels.shape[2]), dtype)
+    before, values = args("output_args", (rows, len(b)), dtype), outputs("outputs", (rows, len(b)), dtype)
+    with borrowed(n_threads, 2 * rows * w.size) as workers:
+        kernels.dense_forward(hidden, w, b, code, panels, z, before, values, workers)
+    return before, values
 
 
 def infer(
@@ -88,21 +79,12 @@ def infer(
     h, S : (n, hidden) arrays
         Final states; of sequences of one length.
     """
-    x, u, dtype = X.pack("x", kept), parameters.stacked("U_f", "U_hf"), h.dtype
     n, size = h.shape
-    threads = workers(n_threads, 8 * len(x) * size * (size + x.shape[1]))
-    hidden = kept("hidden", (n + len(x), size), dtype)
-    hidden[:n] = h
-    cells = S.copy()
-    a0, a1, a2 = codes
-    kernels.forward_infer(
-        x, X.offsets, parameters.stacked("W_f", "W_hf"), u, parameters.stacked("b_f", "b_hf"), a0, a1, cells, hidden,
-        numpy.empty((threads, BLOCK + 2, 4 * size), dtype), threads,
+    run = layer.forwards(
+        _weights(parameters, codes), X.pack("x", kept), X.offsets, h, S, False, n_threads, results=kept
     )
-    outputs = X.results(kept)("outputs", (len(x), len(parameters["b_o"])), dtype)
-    args = kept("output_args", outputs.shape, dtype)
-    kernels.affine_forward(hidden[n:], parameters["W_o"], parameters["b_o"], a2, args, outputs, threads)
-    return outputs, hidden[len(x) :].copy(), cells
+    _, outputs = _output(parameters, codes[2], run.hidden[n:], n_threads, kept, X.results(kept))
+    return outputs, run.hidden[len(run.x) :].copy(), run.cells[:, :size].copy()
 
 
 def record(
@@ -123,27 +105,23 @@ def record(
     -------
     Tape
     """
-    x, u, n = X.pack("x", take), parameters.stacked("U_f", "U_hf"), len(X.items)
-    rows, size, dtype = len(x), u.shape[1], u.dtype
-    args, gates = take("args", (rows, 4 * size), dtype), take("gates", (rows, 4 * size), dtype)
-    cells, hidden = take("cells", (n + rows, size), dtype), take("hidden", (n + rows, size), dtype)
-    cells[:n] = hidden[:n] = 0
-    filtered = take("filtered", (rows, size), dtype)
-    threads = workers(n_threads, 8 * rows * size * (size + x.shape[1]))
-    a0, a1, a2 = codes
-    kernels.forward_record(
-        x, X.offsets, parameters.stacked("W_f", "W_hf"), u, parameters.stacked("b_f", "b_hf"), a0, a1, args, gates,
-        cells, filtered, hidden, threads,
+    n = len(X.items)
+    zero = numpy.zeros((n, len(parameters["b_f"])), parameters.flat.dtype)
+    run = layer.forwards(
+        _weights(parameters, codes), X.pack("x", take), X.offsets, zero, zero, True, n_threads, take, take
     )
-    shape = (rows, len(parameters["b_o"]))
-    outputs, output_args = take("outputs", shape, dtype), take("output_args", shape, dtype)
-    kernels.affine_forward(hidden[n:], parameters["W_o"], parameters["b_o"], a2, output_args, outputs, threads)
-    return Tape(x, args, gates, cells, hidden, filtered, output_args, outputs)
+    return Tape(run, *_output(parameters, codes[2], run.hidden[n:], n_threads, take, take))
+
+
+def gate_rows(parameters: Buffer, codes: Codes, n_threads: int | None, tape: Tape) -> tuple[Array, Array]:
+    """Pre-activations and values of the gates f, i, c, hf as rows, (N, 4 hidden)."""
+    args = layer.preactivations(_weights(parameters, codes), tape.run, n_threads)
+    return args, layer.by_row(tape.run.gates, tape.run.hidden.shape[1])
 
 
 def backward(
     parameters: Buffer, codes: Codes, n_threads: int | None, X: Sequences, tape: Tape, delta: Array,
-    truncate: int | None, exact: bool, out: Buffer, take: Take,
+    truncate: int | None, exact: bool, out: Buffer,
 ) -> Array:
     """Gradients by truncated back-propagation through time.
 
@@ -163,40 +141,30 @@ def backward(
         The true gradient, or the "reference" one.
     out : Buffer
         Written: gradients of the parameters, summed over the sequences.
-    take : callable
-        Where working arrays come from.
 
     Returns
     -------
     (N, input) array
         Gradient at the inputs.
     """
-    x, u, n = tape.inputs, parameters.stacked("U_f", "U_hf"), len(X.items)
-    rows, size, dtype = len(x), u.shape[1], u.dtype
-    a0, a1, _ = codes
-    threads = workers(n_threads, 8 * rows * size * size)
-    delta_h, dz = take("delta_h", (rows, size), dtype), take("dz", (rows, 4 * size), dtype)
-    kernels.affine_backward(
-        delta, tape.hidden[n:], parameters["W_o"], delta.shape[1], out["W_o"], out["b_o"], delta_h, threads
-    )
-    cell = (u, tape.gates, tape.cells, tape.filtered, a0, a1)
-    if truncate is None or truncate >= X.steps - 1:
-        state = numpy.zeros((2, n, size), dtype)
-        kernels.full_backward(X.offsets, exact, *cell, delta_h, state[0], state[1], dz, threads)
-    else:
-        kernels.truncated_backward(
-            X.offsets, truncate, exact, *cell, delta_h, dz, take("delta_s", (rows, size), dtype),
-            take("tiles", (threads, TILE, 4 * size), dtype), take("deltas", (threads, 2, TILE, size), dtype),
-            take("windows", (threads, 2, TILE), numpy.dtype(numpy.intp)), threads,
+    x, (rows, outputs), w = tape.run.x, delta.shape, parameters["W_o"]
+    hidden, dtype = tape.run.hidden[len(X.items) :], delta.dtype
+    size = hidden.shape[1]
+    out.flat[:] = 0
+    delta_h = kept("delta_out", (rows, size), dtype)
+    sums = kept("output_sums", dense_shape(size, outputs, dtype), dtype)
+    with borrowed(n_threads, 4 * rows * w.size) as workers:
+        kernels.dense_backward(
+            delta, hidden, w, numpy.array([0, rows]),
+            kept("output_transposed", dense_transposed_shape(size, outputs, dtype), dtype),
+            kept("output_z", (len(sums), rows, sums.shape[2]), dtype), sums, kept("scratch", (workers, SCRATCH), dtype),
+            out["W_o"], out["b_o"], delta_h, workers,
         )
-    previous = X.previous_rows()
-    h_prev = tape.hidden[:rows] if previous is None else tape.hidden[previous]
-    d_b = out.stacked("b_f", "b_hf")
-    kernels.affine_backward(dz, h_prev, u, 0, out.stacked("U_f", "U_hf"), d_b, numpy.empty((0, size), dtype), threads)
-    d_x = X.results(take)("d_x", x.shape, dtype)
-    kernels.affine_backward(
-        dz, x, parameters.stacked("W_f", "W_hf"), (4 if exact else 3) * size, out.stacked("W_f", "W_hf"),
-        d_b, d_x, threads,
+    d_x = X.results(kept)("d_x", x.shape, dtype)
+    given = _weights(out, codes)
+    layer.backwards(
+        _weights(parameters, codes), tape.run, delta_h, None, truncate, exact, (given.w, given.u, given.b), d_x,
+        n_threads,
     )
     return d_x
 
@@ -238,13 +206,10 @@ def gate(
     codes : tuple of 3 int
         Activation codes.
     vectors : list of (hidden,) arrays
-        What the gate's kernel takes.
+        Gradient at the cell state, what the gate multiplies (not for the hidden filter), and its pre-activation.
     H, X, u, gradients, delta_h, carry
         As `fastlstm_kernels.add_gate_gradients` takes them.
     """
     delta = numpy.empty_like(H)
-    if gate == "candidate":
-        kernels.candidate_gate(vectors[0], vectors[1], vectors[2], codes[0], delta)
-    else:
-        _GATE_KERNELS[gate](*vectors, delta)
+    kernels.gate_delta(GATE_NUMBERS[gate], codes[0], vectors[0], vectors[-2], vectors[-1], delta)
     kernels.add_gate_gradients(delta, H, X, u, *gradients, delta_h, carry)

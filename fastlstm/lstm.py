@@ -144,12 +144,14 @@ class LSTM(GateMethods):
             widths = (self.hidden_size,) * 9 + (self.output_size,) * 2 + (self.hidden_size,)
             return tuple(given.restore([cache[k] for cache in caches], width) for k, width in enumerate(widths))
         tape = compiled.record(self.parameters, self._activations.codes, self.n_threads, given)
-        n, size = len(given.items), self.hidden_size
+        n, size, run = len(given.items), self.hidden_size, tape.run
+        both = compiled.gate_rows(self.parameters, self._activations.codes, self.n_threads, tape)
         of_gates = []
         for g in range(len(GATES)):
             columns = slice(g * size, (g + 1) * size)
-            of_gates += [numpy.ascontiguousarray(rows[:, columns]) for rows in (tape.args, tape.gates)]
-        everything = (*of_gates, tape.hidden[n:], tape.output_args, tape.outputs, tape.cells[n:])
+            of_gates += [numpy.ascontiguousarray(rows[:, columns]) for rows in both]
+        cells = numpy.ascontiguousarray(run.cells[n:, :size])
+        everything = (*of_gates, run.hidden[n:], tape.output_args, tape.outputs, cells)
         return tuple(given.unpack(rows) for rows in everything)
 
     def compute_error_vector(self, Os: Any, Y: Any) -> Array:
@@ -309,7 +311,7 @@ class LSTM(GateMethods):
             form = compiled.ELEMENTWISE
         delta = compiled.output_delta(form, codes, tape.outputs, Y, kept)
         d_x = compiled.backward(
-            self.parameters, codes, self.n_threads, X, tape, delta, self.bptt_truncate, exact, out, kept
+            self.parameters, codes, self.n_threads, X, tape, delta, self.bptt_truncate, exact, out
         )
         return X.unpack(d_x)
 

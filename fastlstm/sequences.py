@@ -78,15 +78,6 @@ class Sequences:
             return items
         return numpy.array(items, self._stack.dtype).reshape(len(items), self.steps, width)
 
-    def previous_rows(self) -> Array | None:
-        """For each packed row its row in the state arrays one step before, or None where that is simply itself."""
-        if self.form is not LISTED:
-            return None
-        first = self.offsets[:-1]
-        before = numpy.concatenate(([0], len(self.items) + first[:-1]))[: len(first)]
-        running = numpy.diff(self.offsets)
-        return numpy.repeat(before - first, running) + numpy.arange(self.offsets[-1])
-
 
 def sequences(name: str, value: Any, width: int, dtype: numpy.dtype[Any]) -> Sequences:
     """Check and convert sequences.

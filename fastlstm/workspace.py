@@ -13,21 +13,30 @@ Take: TypeAlias = Callable[[str, tuple[int, ...], numpy.dtype[Any]], Array]
 LIMIT = 1 << 26
 """Bytes; a larger array is not kept."""
 
+ALIGNMENT = 64
+"""Bytes; a cache line, so that no vector of an array straddles two."""
+
 _kept = threading.local()
+
+
+def _bytes(size: int) -> Array:
+    room = numpy.empty(size + ALIGNMENT, numpy.uint8)
+    skip = -room.ctypes.data % ALIGNMENT
+    return room[skip : skip + size]
 
 
 def fresh(name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
     """A new array, not initialised, for results that a user keeps."""
-    return numpy.empty(shape, dtype)
+    return _bytes(math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
 
 
 def kept(name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
     """The array of that name of this Python thread, not initialised, for use until the current call ends."""
     size = math.prod(shape) * dtype.itemsize
     if size > LIMIT:
-        return numpy.empty(shape, dtype)
+        return fresh(name, shape, dtype)
     held: Array | None = getattr(_kept, name, None)
     if held is None or held.nbytes < size:
-        held = numpy.empty(size, numpy.uint8)
+        held = _bytes(size)
         setattr(_kept, name, held)
     return held[:size].view(dtype).reshape(shape)

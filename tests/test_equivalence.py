@@ -78,7 +78,7 @@ def test_any_number_of_threads_gives_the_same_bits(rng, threads, truncate, n):
     for count in (threads, 1):
         model = LSTM(5, 3, size, 0, bptt_truncate=truncate, n_threads=count)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("fastlstm.compiled.SHARE", 1)  # however little there is to do
+            patch.setattr("fastlstm.cores.SHARE", 1)  # however little there is to do
             runs.append([*flatten(model.back_propagate_through_time(X, Y)), model.feed_forward(X)])
     for a, b in zip(*runs, strict=True):
         numpy.testing.assert_array_equal(a, b)
@@ -91,7 +91,7 @@ def test_sharing_one_step_among_threads_gives_the_same_bits(rng, monkeypatch, th
     size = 9 if JIT_OFF else 167
     if JIT_OFF:
         monkeypatch.setattr("fastlstm_kernels.forward.LONG_STEP", 1)
-    monkeypatch.setattr("fastlstm.compiled.SHARE", 1)
+    monkeypatch.setattr("fastlstm.cores.SHARE", 1)
     X = rng.standard_normal((n, 5, 3))
     models = [LSTM(3, 2, size, 0, n_threads=count) for count in (threads, 1)]
     for a, b in zip(*(model.feed_forward_and_cache(X) for model in models), strict=True):

@@ -1,36 +1,34 @@
 """LSTM kernels compiled with Numba: functions over preallocated NumPy arrays, callable from your own ``@njit`` code.
 
 Needs numpy and numba only. Kernels check nothing: shapes, dtypes and C order are the caller's to keep (the classes of
-`fastlstm` do). Array kernels take all floating arrays in one dtype, float32 or float64.
+`fastlstm` do). Array kernels take all floating arrays in one dtype, float32 or float64. With ``workers=1`` a kernel
+runs in the calling thread and never enters Numba's threading layer.
 """
 
-from fastlstm_kernels.affine import affine_backward, affine_forward
-from fastlstm_kernels.forward import forward_infer, forward_record
-from fastlstm_kernels.gates import (
-    add_gate_gradients,
-    candidate_gate,
-    forget_gate,
-    hidden_filter_gate,
-    input_gate,
-)
+from fastlstm_kernels.backward import backward, weight_gradients
+from fastlstm_kernels.dense import dense_backward, dense_forward
+from fastlstm_kernels.forward import forward, preactivations
+from fastlstm_kernels.gates import add_gate_gradients, gate_delta
 from fastlstm_kernels.network import network_backward, network_forward, network_gradients
 from fastlstm_kernels.output import output_delta
-from fastlstm_kernels.truncated import full_backward, truncated_backward
+from fastlstm_kernels.pack import pack, pack_transposed, unpack
+from fastlstm_kernels.truncated import truncated_backward
 
 __all__ = [
     "add_gate_gradients",
-    "affine_backward",
-    "affine_forward",
-    "candidate_gate",
-    "forget_gate",
-    "forward_infer",
-    "forward_record",
-    "full_backward",
-    "hidden_filter_gate",
-    "input_gate",
+    "backward",
+    "dense_backward",
+    "dense_forward",
+    "forward",
+    "gate_delta",
     "network_backward",
     "network_forward",
     "network_gradients",
     "output_delta",
+    "pack",
+    "pack_transposed",
+    "preactivations",
     "truncated_backward",
+    "unpack",
+    "weight_gradients",
 ]

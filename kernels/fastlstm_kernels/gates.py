@@ -1,151 +1,183 @@
 """The arithmetic of the four gates, forwards and backwards: the only copy of it.
 
-Gates in the order of the weight rows: f forget, i input, c candidate, hf hidden filter (the literature's output
-gate). One step, after Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000), eqs. (1)-(6)::
+Gates in the order f forget, i input, c candidate, hf hidden filter (the literature's output gate). One step, after
+Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000), eqs. (1)-(6)::
 
     F, I, Hf = sigmoid(z_f), sigmoid(z_i), sigmoid(z_hf)      C = a0(z_c)
     S = F S_prev + I C                                        h = Hf a1(S)
+
+The gates of as many units as a vector has lanes lie together, as four vectors: the width of a panel (see `pack`).
 """
 
-from fastlstm_kernels.activations import activate, sigmoid, sigmoid_row, sigmoid_slope, slope
+from typing import Any
+
+from fastlstm_kernels.activations import activation, each_vector, sigmoid, sigmoid_slope, slope
 from fastlstm_kernels.arrays import Array
 from fastlstm_kernels.jit import jit
+from fastlstm_kernels.simd import Count, Machine, Place, operation
 
 
-@jit(device=True)
+def _gates(v: Machine, place: Any) -> list[Any]:
+    return [v.load(place + g * v.lanes) for g in range(4)]
+
+
+@operation
 def cell_forward(
-    z: Array, s_prev: Array, code_c: int, code_h: int, gates: Array, s: Array, filtered: Array, h: Array, first: int,
-    last: int,
+    v: Machine, code_c: Count, code_h: Count, rows: Count, units: Count, z: Place, z_row: Count, s_prev: Place,
+    s: Place, s_row: Count, h: Place, h_row: Count,
 ) -> None:
-    """One step of some units of one row; mirrors `oracle.LSTM.feed_forward_and_cache`.
+    """One step of one vector of units of some rows; mirrors `oracle.LSTM.feed_forward_and_cache`.
 
     Parameters
     ----------
-    z : (4 H,) array
-        Pre-activations, gates in the order f, i, c, hf.
-    s_prev : (H,) array
-        Cell state before the step.
     code_c, code_h : int
         Activation codes a0 of the candidate and a1 of the cell state.
-    gates : (4 H,) array
-        Written: F, I, C, Hf.
-    s, filtered, h : (H,) arrays
-        Written: the cell state S (may be `s_prev` itself), a1(S) and the hidden state.
-    first, last : int
-        The half-open range of units.
+    rows : int
+        How many rows.
+    units : int
+        How many of the vector's units exist, counted from the first; more than a vector is all.
+    z : place, rows `z_row` apart
+        Pre-activations; replaced by the activated gates F, I, C, Hf.
+    s_prev : place, rows `s_row` apart
+        Cell state before the step.
+    s : place, rows `s_row` apart
+        Written: the cell state S; may be `s_prev` itself.
+    h : place, rows `h_row` apart
+        Written, for units that exist: the hidden state.
     """
-    size = s.shape[0]
-    for g in range(4):
-        part = slice(g * size + first, g * size + last)
-        if g == 2:
-            activate(code_c, z[part], gates[part])
-        else:
-            sigmoid_row(z[part], gates[part])
-    f, i, c, hf = gates[:size], gates[size : 2 * size], gates[2 * size : 3 * size], gates[3 * size :]
-    for j in range(first, last):
-        s[j] = f[j] * s_prev[j] + i[j] * c[j]
-    activate(code_h, s[first:last], filtered[first:last])
-    for j in range(first, last):
-        h[j] = hf[j] * filtered[j]
+    mask = v.first(units)
+    whole = v.truth(units >= v.lanes)
+
+    def row(r: Any) -> list[Any]:
+        place = z + r * z_row
+        z_f, z_i, z_c, z_hf = _gates(v, place)
+        gates = sigmoid(v, z_f), sigmoid(v, z_i), activation(v, code_c, z_c), sigmoid(v, z_hf)
+        for g, value in enumerate(gates):
+            v.store(place + g * v.lanes, value)
+        f, i, c, hf = gates
+        state = v.fma(f, v.load(s_prev + r * s_row), i * c)
+        v.store(s + r * s_row, state)
+        hidden, out = hf * activation(v, code_h, state), h + r * h_row
+        v.choose(whole, {1: lambda: v.store(out, hidden), 0: lambda: v.store_part(out, hidden, mask)})
+        return []
+
+    v.repeat(rows, [], row)
 
 
-@jit(device=True)
-def forget_gate_delta(delta_s: float, s_prev: float, f: float) -> float:
+def forget_gate_delta(delta_s: Any, s_prev: Any, f: Any) -> Any:
     """Gradient at z_f; mirrors `oracle.LSTM.back_prop_forget_gate`."""
     return delta_s * s_prev * sigmoid_slope(f)
 
 
-@jit(device=True)
-def input_gate_delta(delta_s: float, c: float, i: float) -> float:
+def input_gate_delta(delta_s: Any, c: Any, i: Any) -> Any:
     """Gradient at z_i; mirrors `oracle.LSTM.back_prop_input_gate`."""
     return delta_s * c * sigmoid_slope(i)
 
 
-@jit(device=True)
-def candidate_gate_delta(delta_s: float, i: float, c: float, code_c: int) -> float:
+def candidate_gate_delta(v: Machine, delta_s: Any, i: Any, c: Any, code_c: Any) -> Any:
     """Gradient at z_c; mirrors `oracle.LSTM.back_prop_candidate_gate`."""
-    return delta_s * i * slope(code_c, c)
+    return delta_s * i * slope(v, code_c, c)
 
 
-@jit(device=True)
-def hidden_filter_gate_delta(delta_filter: float, hf: float) -> float:
+def hidden_filter_gate_delta(delta_filter: Any, hf: Any) -> Any:
     """Gradient at z_hf, given the gradient at Hf; mirrors `oracle.LSTM.back_prop_hidden_filter_gate`."""
     return delta_filter * sigmoid_slope(hf)
 
 
-@jit(device=True)
+@operation
 def cell_backward(
-    delta_h: Array, delta_s: Array, gates: Array, s_prev: Array, filtered: Array, code_c: int, code_h: int, dz: Array
+    v: Machine, code_c: Count, code_h: Count, rows: Count, units: Count, gates: Place, gates_row: Count,
+    s_prev: Place, s: Place, s_row: Count, delta_h: Place, delta_h_row: Count, delta_s: Place, delta_s_row: Count, dz: Place,
+    dz_row: Count,
 ) -> None:
-    """One step back of one row; mirrors one turn of the inner loop of `oracle.LSTM.back_propagate_through_time`.
+    """One step back of one vector of units of some rows; mirrors `oracle.LSTM.back_propagate_through_time`'s inner loop.
 
     Parameters
     ----------
-    delta_h : (H,) array
-        Gradient at the hidden state h of this step.
-    delta_s : (H,) array
-        Gradient that reaches S from the step after; replaced by the gradient that goes on to `s_prev`.
-    gates : (4 H,) array
-        F, I, C, Hf of this step.
-    s_prev, filtered : (H,) arrays
-        Cell state before the step, and a1(S).
     code_c, code_h : int
         Activation codes a0 and a1.
-    dz : (4 H,) array
+    rows : int
+        How many rows.
+    units : int
+        How many of the vector's units exist; dz of the others is zero, whatever infinite inputs have made of them.
+    gates : place, rows `gates_row` apart
+        F, I, C, Hf of this step.
+    s_prev, s : places, rows `s_row` apart
+        Cell state before and after the step; a1(S) is formed anew, which costs less than keeping it.
+    delta_h : place, rows `delta_h_row` apart
+        Gradient at the hidden state h of this step.
+    delta_s : place, rows `delta_s_row` apart
+        Gradient that reaches S from the step after; replaced by the gradient that goes on to `s_prev`.
+    dz : place, rows `dz_row` apart
         Written: the gradients at the pre-activations.
     """
-    size = delta_h.shape[0]
-    f, i, c, hf = gates[:size], gates[size : 2 * size], gates[2 * size : 3 * size], gates[3 * size :]
-    d_f, d_i, d_c, d_hf = dz[:size], dz[size : 2 * size], dz[2 * size : 3 * size], dz[3 * size :]
-    # One loop an output: a single loop over all of them needs more overlap checks than LLVM will make, and stays
-    # scalar.
-    for j in range(size):
-        delta_s[j] += delta_h[j] * hf[j] * slope(code_h, filtered[j])
-    for j in range(size):
-        d_hf[j] = hidden_filter_gate_delta(delta_h[j] * filtered[j], hf[j])
-    for j in range(size):
-        d_c[j] = candidate_gate_delta(delta_s[j], i[j], c[j], code_c)
-    for j in range(size):
-        d_i[j] = input_gate_delta(delta_s[j], c[j], i[j])
-    for j in range(size):
-        d_f[j] = forget_gate_delta(delta_s[j], s_prev[j], f[j])
-    for j in range(size):
-        delta_s[j] *= f[j]
+    mask = v.first(units)
+
+    def row(r: Any) -> list[Any]:
+        f, i, c, hf = _gates(v, gates + r * gates_row)
+        before, state = v.load(s_prev + r * s_row), v.load(s + r * s_row)
+        at_h, at_s = v.load(delta_h + r * delta_h_row), v.load(delta_s + r * delta_s_row)
+        filtered = activation(v, code_h, state)
+        total = v.fma(at_h * hf, slope(v, code_h, filtered), at_s)
+        deltas = (
+            forget_gate_delta(total, before, f),
+            input_gate_delta(total, c, i),
+            candidate_gate_delta(v, total, i, c, code_c),
+            hidden_filter_gate_delta(at_h * filtered, hf),
+        )
+        for g, delta in enumerate(deltas):
+            v.store(dz + (r * dz_row + g * v.lanes), v.select(mask, delta, 0.0))
+        v.store(delta_s + r * delta_s_row, total * f)
+        return []
+
+    v.repeat(rows, [], row)
+
+
+FORGET, INPUT, CANDIDATE, HIDDEN_FILTER = range(4)
+"""Numbers of the gates, in the order of the weights."""
+
+
+@operation
+def _delta_row(
+    v: Machine, gate: Count, code_c: Count, n: Count, a: Place, b: Place, argument: Place, delta: Place
+) -> None:
+    def step(offset: Any, mask: Any) -> None:
+        load = v.load if mask is None else lambda place: v.load_part(place, mask)
+        first, second, z = load(a + offset), load(b + offset), load(argument + offset)
+        value = v.choose(gate, {
+            FORGET: lambda: forget_gate_delta(first, second, sigmoid(v, z)),
+            INPUT: lambda: input_gate_delta(first, second, sigmoid(v, z)),
+            CANDIDATE: lambda: candidate_gate_delta(v, first, second, activation(v, code_c, z), code_c),
+            HIDDEN_FILTER: lambda: hidden_filter_gate_delta(first, sigmoid(v, z)),
+        })
+        if mask is None:
+            v.store(delta + offset, value)
+        else:
+            v.store_part(delta + offset, value, mask)
+
+    each_vector(v, n, step)
 
 
 @jit()
-def forget_gate(delta_s: Array, s_prev: Array, f_arg: Array, delta: Array) -> None:
-    """Gradient at z_f of a whole gate; mirrors `oracle.LSTM.back_prop_forget_gate`. All arrays (H,); writes `delta`."""
-    for j in range(delta.shape[0]):
-        delta[j] = forget_gate_delta(delta_s[j], s_prev[j], sigmoid(f_arg[j]))
+def gate_delta(gate: int, code_c: int, a: Array, b: Array, argument: Array, delta: Array) -> None:
+    """Gradient at one gate's pre-activation; mirrors `oracle.LSTM.back_prop_forget_gate` and its twins.
 
-
-@jit()
-def input_gate(delta_s: Array, c: Array, i_arg: Array, delta: Array) -> None:
-    """Gradient at z_i of a whole gate; mirrors `oracle.LSTM.back_prop_input_gate`. All arrays (H,); writes `delta`."""
-    for j in range(delta.shape[0]):
-        delta[j] = input_gate_delta(delta_s[j], c[j], sigmoid(i_arg[j]))
-
-
-@jit()
-def candidate_gate(delta_s: Array, i: Array, c_arg: Array, code_c: int, delta: Array) -> None:
-    """Gradient at z_c of a whole gate; mirrors `oracle.LSTM.back_prop_candidate_gate`.
-
-    All arrays (H,); `code_c` is the activation code a0; writes `delta`.
+    Parameters
+    ----------
+    gate : int
+        FORGET, INPUT, CANDIDATE or HIDDEN_FILTER.
+    code_c : int
+        Activation code a0 of the candidate.
+    a : (H,) array
+        Gradient at the cell state S; for the hidden filter, at its value.
+    b : (H,) array
+        What the gate multiplies: S_prev, C or I; not used for the hidden filter.
+    argument : (H,) array
+        The gate's pre-activation.
+    delta : (H,) array
+        Written.
     """
-    activate(code_c, c_arg, delta)
-    for j in range(delta.shape[0]):
-        delta[j] = candidate_gate_delta(delta_s[j], i[j], delta[j], code_c)
-
-
-@jit()
-def hidden_filter_gate(delta_filter: Array, hf_arg: Array, delta: Array) -> None:
-    """Gradient at z_hf of a whole gate; mirrors `oracle.LSTM.back_prop_hidden_filter_gate`.
-
-    All arrays (H,); writes `delta`.
-    """
-    for j in range(delta.shape[0]):
-        delta[j] = hidden_filter_gate_delta(delta_filter[j], sigmoid(hf_arg[j]))
+    _delta_row(gate, code_c, delta.shape[0], a, 0, b, 0, argument, 0, delta, 0)
 
 
 @jit()

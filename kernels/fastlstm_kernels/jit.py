@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import numba
 
+from fastlstm_kernels import cache
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -25,27 +27,28 @@ def jit(
         True for a device function, which only compiled code calls; leaving out what Python would need to call it
         takes a third off the compilation.
     parallel : bool
-        True for an array kernel with a ``prange``.
+        True for a function with a ``prange``.
     reassociate : bool
         True where sums may be reordered, which a dot product needs to run in vector lanes.
 
     Returns
     -------
     callable
-        A decorator. Compilation happens at the first call with a new set of types and is kept on disk.
+        A decorator. Compilation happens at the first call with a new set of types and is kept on disk; see `cache`.
     """
     flags: dict[str, Any] = {
         "parallel": parallel,
         "fastmath": {"contract", "reassoc"} if reassociate else {"contract"},
         "error_model": "numpy",
         "nogil": True,
-        "cache": True,
         "no_cpython_wrapper": device,
         "no_cfunc_wrapper": device,
     }
 
     def decorate(function: Function) -> Function:
         compiled: Function = numba.njit(function, **flags)
+        if not numba.config.DISABLE_JIT:
+            cache.enable(compiled)
         return compiled
 
     return decorate

@@ -1,6 +1,6 @@
 """The error at the output layer, carried back through its activation."""
 
-from fastlstm_kernels.activations import slope
+from fastlstm_kernels.activations import times_slope
 from fastlstm_kernels.arrays import Array
 from fastlstm_kernels.jit import jit
 
@@ -27,8 +27,7 @@ def output_delta(form: int, code: int, outputs: Array, targets: Array, delta: Ar
         for j in range(width):
             delta[n, j] = outputs[n, j] - targets[n, j]
         if form == ELEMENTWISE:
-            for j in range(width):
-                delta[n, j] *= slope(code, outputs[n, j])
+            times_slope(code, width, outputs, n * width, delta, n * width)
         elif form == JACOBIAN:
             along = type(outputs[n, 0])(0)
             for j in range(width):

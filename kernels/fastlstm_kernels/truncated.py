@@ -3,146 +3,129 @@
 The oracle walks back K steps from every time step on its own, T (K + 1) matrix-vector products and outer products.
 Here all those windows step back together, one lag after the other, and every lag is one matrix product; the
 gradients at the pre-activations are summed per step, so that weight gradients are formed once, afterwards
-(`affine.affine_backward`). Only the order of summation differs. The family of gradients is BPTT(h; h') of Williams &
-Peng (1990), section 4, with h = K + 1 and h' = 1. Without truncation the windows merge into one sweep whose cost is
-linear in T.
-
-`exact` tells what goes one step back through the hidden filter gate: its gradient times its recurrent weights (true),
-or the gradient itself (false: what the "reference" gradient does).
+(`backward.weight_gradients`). Only the order of summation differs. The family of gradients is BPTT(h; h') of Williams
+& Peng (1990), section 4, with h = K + 1 and h' = 1.
 """
 
-from numba import prange
-
-from fastlstm_kernels.arrays import Array, Index, intp
-from fastlstm_kernels.forward import previous_row
+from fastlstm_kernels.arrays import Array, Index
+from fastlstm_kernels.backward import into_hidden, weight_gradients
+from fastlstm_kernels.forward import NONE, previous_row
 from fastlstm_kernels.gates import cell_backward
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.products import ONE, ZERO, add_rows
-from fastlstm_kernels.threads import BLOCK, span
+from fastlstm_kernels.threads import share, span
+from fastlstm_kernels.tile import WIDTH
 
-TILE = 32
-"""Windows that a worker steps back together, at least; their dz stay in the second-level cache."""
+TILE = 36
+"""Windows that step back together, about; their dz stay in the second-level cache."""
 
-
-@jit(device=True)
-def _into_hidden(dz: Array, first: int, rows: int, u: Array, exact: bool, delta_h: Array, out: int) -> None:
-    """Gradient at the hidden states one step back: ``delta_h[out:] = dz[first:] @ u``, or its "reference" form."""
-    size = delta_h.shape[1]
-    for k in range(rows):
-        for j in range(size):
-            delta_h[out + k, j] = 0 if exact else dz[first + k, 3 * size + j]
-    add_rows(dz.ravel(), first * 4 * size, 4 * size, ONE, rows, 4 * size if exact else 3 * size, u, delta_h, out)
+BLOCK = 4
+"""Sequences whose windows step back together."""
 
 
 @jit(device=True)
 def _step_back(
-    lag: int, goes_on: bool, begin: int, end: int, windows: Index, offsets: Index, u: Array, gates: Array,
-    cells: Array, filtered: Array, code_c: int, code_h: int, exact: bool, delta_h: Array, delta_s: Array, first: int,
+    lag: int, goes_on: bool, begin: int, end: int, base: int, row: int, width: int, offsets: Index, transposed: Array,
+    code_c: int, code_h: int, gates: Array, cells: Array, delta_out: Array, delta_h: Array, delta_s: Array,
     dz_sum: Array, tile: Array,
 ) -> None:
-    """Windows begin to end - 1 of a tile, from `lag` steps back to one more.
+    """Windows of the steps begin to end - 1 and `width` sequences from `row` on, from `lag` steps back to one more.
 
-    ``windows[0, k]`` is the row of window k's own step, ``windows[1, k]`` that step; its gradients are in row
-    ``first + k`` of delta_h and delta_s.
+    The gradients of the windows of step t are in the rows from ``(t - base) * width`` on of delta_h and delta_s; their
+    dz go to the rows from ``(t - begin) * width`` on of the tile. Rows of sequences that have ended hold nothing.
     """
-    batch = cells.shape[0] - gates.shape[0]
-    for k in range(begin, end):
-        t, d = windows[1, k], first + k
-        r = windows[0, k] - offsets[t]
-        at, before = offsets[t - lag] + r, previous_row(offsets, batch, t - lag) + r
+    batch, size, units = cells.shape[0] - gates.shape[1], delta_out.shape[1], cells.shape[1]
+    panel, padded, vector = tile.shape[2], delta_h.shape[1], tile.shape[2] // WIDTH
+    begin_here = max(begin, lag)
+    for t in range(begin_here, end):
+        rows = min(row + width, offsets[t + 1] - offsets[t]) - row
+        if rows <= 0:
+            break
+        d, k = (t - base) * width, (t - begin) * width
+        at, before = offsets[t - lag] + row, previous_row(offsets, batch, t - lag) + row
         if lag == 0:
-            for j in range(delta_s.shape[1]):
-                delta_s[d, j] = 0
-        cell_backward(delta_h[d], delta_s[d], gates[at], cells[before], filtered[at], code_c, code_h, tile[k])
-        # A step's own window comes to it before those that reach back to it, so it need not be zero before.
-        if lag == 0:
-            for j in range(tile.shape[1]):
-                dz_sum[at, j] = tile[k, j]
-        else:
-            for j in range(tile.shape[1]):
-                dz_sum[at, j] += tile[k, j]
-    if goes_on:
-        _into_hidden(tile, begin, end - begin, u, exact, delta_h, first + begin)
-
-
-@jit(device=True)
-def _lag_worker(
-    worker: int, workers: int, lag: int, goes_on: bool, offsets: Index, u: Array, gates: Array, cells: Array,
-    filtered: Array, code_c: int, code_h: int, exact: bool, delta_h: Array, delta_s: Array, dz_sum: Array, tile: Array,
-    windows: Index,
-) -> None:
-    """One lag of a share of all windows; other workers must be at the same lag."""
-    begin, end = span(worker, workers, offsets[-1] - offsets[lag])
-    t = lag
-    for first in range(offsets[lag] + begin, offsets[lag] + end, TILE):
-        rows = min(TILE, offsets[lag] + end - first)
-        for k in range(rows):
-            while first + k >= offsets[t + 1]:
-                t += 1
-            windows[0, k], windows[1, k] = first + k, t
-        _step_back(
-            lag, goes_on, ZERO, rows, windows, offsets, u, gates, cells, filtered, code_c, code_h, exact, delta_h,
-            delta_s, first, dz_sum, tile,
+            for r in range(rows):
+                for j in range(size):
+                    delta_h[d + r, j] = delta_out[at + r, j]
+                for j in range(size, padded):
+                    delta_h[d + r, j] = 0
+                for j in range(units):
+                    delta_s[d + r, j] = 0
+        for p in range(tile.shape[0]):
+            unit = p * vector
+            cell_backward(
+                code_c, code_h, rows, size - unit, gates, (p * gates.shape[1] + at) * panel, panel, cells, before * units + unit,
+                cells, (batch + at) * units + unit, units, delta_h, d * padded + unit, padded, delta_s,
+                d * units + unit, units, tile, (p * tile.shape[1] + k) * panel, panel,
+            )
+            # A step's own window comes to it before those that reach back to it, so it need not be zero before.
+            for r in range(rows):
+                if lag == 0:
+                    for j in range(panel):
+                        dz_sum[p, at + r, j] = tile[p, k + r, j]
+                else:
+                    for j in range(panel):
+                        dz_sum[p, at + r, j] += tile[p, k + r, j]
+    if goes_on and begin_here < end:
+        into_hidden(
+            tile, (begin_here - begin) * width, (end - begin_here) * width, transposed, NONE, transposed.shape[0],
+            delta_h, (begin_here - base) * width,
         )
 
 
 @jit(device=True)
-def _sequence_worker(
-    worker: int, workers: int, truncate: int, offsets: Index, u: Array, gates: Array, cells: Array, filtered: Array,
-    code_c: int, code_h: int, exact: bool, delta_out: Array, delta_h: Array, delta_s: Array, dz_sum: Array,
-    tile: Array, windows: Index,
+def _windows_worker(
+    worker: int, workers: int, by_sequence: bool, lag: int, truncate: int, offsets: Index, transposed: Array,
+    code_c: int, code_h: int, gates: Array, cells: Array, delta_out: Array, delta_h: Array, delta_s: Array,
+    dz_sum: Array, tiles: Array,
 ) -> None:
-    """All lags of a share of the sequences, a few steps at a time, so that what they touch stays in cache."""
-    batch, duration = cells.shape[0] - gates.shape[0], offsets.shape[0] - 1
-    stretch = TILE // max(1, min(BLOCK, batch))
-    for r in range(worker * BLOCK, batch, workers * BLOCK):
-        for start in range(0, duration, stretch):
-            rows = ZERO
-            for t in range(start, min(duration, start + stretch)):
-                for n in range(offsets[t] + r, min(offsets[t] + r + BLOCK, offsets[t + 1])):
-                    windows[0, rows], windows[1, rows] = n, t
-                    for j in range(delta_h.shape[1]):
-                        delta_h[rows, j] = delta_out[n, j]
-                    rows += 1
-            begin = ZERO
-            for lag in range(min(truncate + 1, start + stretch)):
-                while begin < rows and windows[1, begin] < lag:
-                    begin += 1
-                _step_back(
-                    lag, lag < truncate, begin, rows, windows, offsets, u, gates, cells, filtered, code_c, code_h,
-                    exact, delta_h, delta_s, ZERO, dz_sum, tile,
-                )
+    """All lags of a worker's sequences, few steps at a time; or one lag of its share of the windows of all."""
+    batch, duration = cells.shape[0] - gates.shape[1], offsets.shape[0] - 1
+    if by_sequence:
+        for row in range(worker * BLOCK, batch, workers * BLOCK):
+            width = min(BLOCK, batch - row)
+            stretch = TILE // width
+            for begin in range(0, duration, stretch):
+                end = min(duration, begin + stretch)
+                for step in range(min(truncate + 1, end)):
+                    _step_back(
+                        step, step < truncate, begin, end, begin, row, width, offsets, transposed, code_c, code_h,
+                        gates, cells, delta_out, delta_h[worker], delta_s[worker], dz_sum, tiles[worker],
+                    )
+    else:
+        stretch = max(1, TILE // batch)
+        first, last = span(worker, workers, duration - lag)
+        for begin in range(lag + first, lag + last, stretch):
+            _step_back(
+                lag, lag < truncate, begin, min(lag + last, begin + stretch), NONE, NONE, batch, offsets, transposed,
+                code_c, code_h, gates, cells, delta_out, delta_h[0], delta_s[0], dz_sum, tiles[worker],
+            )
 
 
-@jit(parallel=True)
+@jit()
+def shares_windows(batch: int, workers: int) -> bool:
+    """Whether workers share the windows of each lag, the sequences being too few to share."""
+    return workers > 1 and batch < BLOCK * workers
+
+
+@jit()
 def truncated_backward(
-    offsets: Index, truncate: int, exact: bool, u: Array, gates: Array, cells: Array, filtered: Array, code_c: int,
-    code_h: int, delta_h: Array, dz_sum: Array, delta_s: Array, tiles: Array, deltas: Array, windows: Index,
-    workers: int,
+    offsets: Index, truncate: int, transposed_u: Array, transposed_w: Array, code_c: int, code_h: int, x: Array,
+    gates: Array, cells: Array, hidden: Array, delta_out: Array, delta_h: Array, delta_s: Array, dz_sum: Array,
+    tiles: Array, gradients: Array, d_x: Array, scratch: Array, workers: int,
 ) -> None:
     """Step every window back `truncate` steps; mirrors `oracle.LSTM.back_propagate_through_time`.
 
     Parameters
     ----------
-    offsets : (T + 1,) intp array
-        First row of each step, and N; see `forward`.
     truncate : int
         K: how many steps a window reaches back, 0 or more.
-    exact : bool
-        Which gradient; see above.
-    u : (4 H, H) array
-        Recurrent weights, gates in the order f, i, c, hf.
-    gates, cells, filtered : (N, 4 H), (batch + N, H) and (N, H) arrays
-        From `forward_record`.
-    code_c, code_h : int
-        Activation codes a0 and a1.
-    delta_h : (N, H) array
-        On entry the gradient that each step's output sends to its hidden state; overwritten.
-    dz_sum : (N, 4 H) array
+    offsets, transposed_u, transposed_w, code_c, code_h, x, gates, cells, hidden, delta_out, gradients, d_x, scratch
+        As for `backward.backward`.
+    dz_sum : array like `gates`
         Written: gradients at the pre-activations of each step, summed over the windows that hold it.
-    delta_s, tiles, deltas : (N, H), (workers, TILE, 4 H) and (workers, 2, TILE, H) arrays
-        Overwritten.
-    windows : (workers, 2, TILE) intp array
+    delta_h, delta_s : (stores, rows, units rounded up, to whole panels and to whole vectors) arrays
+        Overwritten. Where `shares_windows`, one store of T · batch rows; else one for each worker of TILE rows.
+    tiles : (workers, units / lanes rounded up, max(TILE, batch), 4 lanes) array
         Overwritten.
     workers : int
         Shares of the work: by sequences where there are enough; else by windows, one lag after the other, for within
@@ -150,71 +133,19 @@ def truncated_backward(
 
     Notes
     -----
-    8 N K H² flops.
+    8 N H (K H + input + H) flops.
     """
-    # One region serves both ways of sharing, since every region is compiled, with all under it, once more.
-    batch = cells.shape[0] - gates.shape[0]
-    by_sequence = batch >= BLOCK * workers or workers == 1
-    for lag in range(1 if by_sequence else min(truncate + 1, offsets.shape[0] - 1)):
-        for share in prange(workers):
-            if by_sequence:
-                _sequence_worker(
-                    intp(share), workers, truncate, offsets, u, gates, cells, filtered, code_c, code_h, exact, delta_h,
-                    deltas[share, 0], deltas[share, 1], dz_sum, tiles[share], windows[share],
-                )
-            else:
-                _lag_worker(
-                    intp(share), workers, lag, lag < truncate, offsets, u, gates, cells, filtered, code_c, code_h,
-                    exact, delta_h, delta_s, dz_sum, tiles[share], windows[share],
-                )
-
-
-@jit(device=True)
-def _full_worker(
-    worker: int, workers: int, offsets: Index, exact: bool, u: Array, gates: Array, cells: Array, filtered: Array,
-    code_c: int, code_h: int, delta_out: Array, delta_h: Array, delta_s: Array, dz: Array,
-) -> None:
-    batch, size = delta_h.shape
-    for t in range(offsets.shape[0] - 2, -1, -1):
-        start, before = offsets[t], previous_row(offsets, batch, t)
-        for r in range(worker * BLOCK, offsets[t + 1] - start, workers * BLOCK):
-            n, rows = start + r, min(BLOCK, offsets[t + 1] - start - r)
-            for k in range(rows):
-                for j in range(size):
-                    delta_h[r + k, j] += delta_out[n + k, j]
-                cell_backward(
-                    delta_h[r + k], delta_s[r + k], gates[n + k], cells[before + r + k], filtered[n + k], code_c,
-                    code_h, dz[n + k],
-                )
-            _into_hidden(dz, n, rows, u, exact, delta_h, r)
-
-
-@jit(parallel=True)
-def full_backward(
-    offsets: Index, exact: bool, u: Array, gates: Array, cells: Array, filtered: Array, code_c: int, code_h: int,
-    delta_out: Array, delta_h: Array, delta_s: Array, dz: Array, workers: int,
-) -> None:
-    """Sweep back over all steps once; mirrors `oracle.LSTM.back_propagate_through_time` without truncation.
-
-    Parameters
-    ----------
-    offsets, exact, u, gates, cells, filtered, code_c, code_h
-        As for `truncated_backward`.
-    delta_out : (N, H) array
-        The gradient that each step's output sends to its hidden state.
-    delta_h, delta_s : (batch, H) arrays
-        Gradients at the final state on entry, at the initial state on return.
-    dz : (N, 4 H) array
-        Written: gradients at the pre-activations.
-    workers : int
-        Shares of the work; each takes all time steps of its own sequences.
-
-    Notes
-    -----
-    8 N H² flops.
-    """
-    for share in prange(workers):
-        _full_worker(
-            intp(share), workers, offsets, exact, u, gates, cells, filtered, code_c, code_h, delta_out, delta_h,
-            delta_s, dz,
+    batch, duration = cells.shape[0] - gates.shape[1], offsets.shape[0] - 1
+    by_sequence = not shares_windows(batch, workers)
+    for lag in range(1 if by_sequence else min(truncate + 1, duration)):
+        share(
+            _windows_worker,
+            (
+                by_sequence, lag, truncate, offsets, transposed_u, code_c, code_h, gates, cells, delta_out, delta_h,
+                delta_s, dz_sum, tiles,
+            ),
+            workers,
         )
+    weight_gradients(
+        NONE, duration, offsets, x, hidden, dz_sum, transposed_w, gradients, d_x, scratch, workers
+    )

@@ -1,0 +1,207 @@
+"""One LSTM layer over packed rows, through the kernels: allocates what they need and calls them.
+
+Rows are packed as `fastlstm_kernels.forward` has them. The classes stand on the two functions here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+import fastlstm_kernels as kernels
+from fastlstm.checks import Array
+from fastlstm.cores import borrowed
+from fastlstm.workspace import Take, fresh, kept
+from fastlstm_kernels.backward import SCRATCH
+from fastlstm_kernels.pack import blocks, panels_shape, transposed_shape
+from fastlstm_kernels.simd import lanes
+from fastlstm_kernels.truncated import BLOCK, TILE, shares_windows
+
+ROOM = 1 << 22
+"""Bytes of pre-activations, or of their gradients, that are worked on at once: they stay in a third-level cache."""
+
+DEPTH = 256
+"""Rows at least that go into one product for the weight gradients."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A layer's weights.
+
+    Attributes
+    ----------
+    w, u, b : (4 H, input), (4 H, H) and (4 H,) arrays
+    order : (4,) intp array
+        Where the gates f, i, c, hf stand in them.
+    codes : tuple of 2 int
+        Activation codes a0 of the candidate and a1 of the cell state.
+    """
+
+    w: Array
+    u: Array
+    b: Array
+    order: Array
+    codes: tuple[int, int]
+
+    def panels(self, workers: int) -> Array:
+        """Weights packed for the way forwards."""
+        panels = kept("panels", panels_shape(self.w.shape[1], self.u.shape[1], self.w.dtype), self.w.dtype)
+        kernels.pack(self.w, self.u, self.b, self.order, panels, workers)
+        return panels
+
+    def transposed(self, name: str, gates: int, workers: int) -> Array:
+        """`w` or `u` packed for the way back."""
+        matrix: Array = getattr(self, name)
+        panels = kept(name, transposed_shape(matrix.shape[1], self.u.shape[1], matrix.dtype, gates), matrix.dtype)
+        kernels.pack_transposed(matrix, self.order, panels, workers)
+        return panels
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run forwards over N rows.
+
+    Attributes
+    ----------
+    x : (N, input) array
+    offsets : (T + 1,) intp array
+        First row of each step, and N.
+    gates : (blocks, N, 4 lanes) array
+        Gate values of each vector of units; overwritten scratch where nothing was kept.
+    cells : (batch + N or batch, units rounded up) array
+        Cell states; the final ones where nothing was kept.
+    hidden : (batch + N, H) array
+        Hidden states, the initial ones first.
+    """
+
+    x: Array
+    offsets: Array
+    gates: Array
+    cells: Array
+    hidden: Array
+
+
+def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
+    """Rows of `count` vectors of gates that are worked on at once."""
+    size = count * 4 * lanes(dtype) * dtype.itemsize
+    return max(batch, min(rows, max(DEPTH, ROOM // size)))
+
+
+def forwards(
+    weights: Weights, x: Array, offsets: Array, h: Array, c: Array, keep: bool, n_threads: int | None,
+    take: Take = fresh, results: Take = fresh,
+) -> Run:
+    """Run over all steps.
+
+    Parameters
+    ----------
+    weights : Weights
+    x : (N, input) array
+        Inputs.
+    offsets : (T + 1,) intp array
+        First row of each step, and N.
+    h, c : (batch, H) arrays
+        Initial states; not changed.
+    keep : bool
+        Whether what `backwards` needs is kept.
+    n_threads : int or None
+        At most so many threads.
+    take, results : callables
+        Where the tape comes from, and `hidden`.
+    """
+    (batch, size), (rows, inputs), dtype = h.shape, x.shape, x.dtype
+    count = blocks(size, dtype)
+    units = count * lanes(dtype)
+    hidden = results("hidden", (batch + rows, size), dtype)
+    hidden[:batch] = h
+    if keep:
+        gates = take("gates", (count, rows, 4 * lanes(dtype)), dtype)
+        cells = take("cells", (batch + rows, units), dtype)
+    else:
+        gates = kept("gates", (count, room(batch, rows, count, dtype), 4 * lanes(dtype)), dtype)
+        cells = numpy.empty((batch, units), dtype)
+    cells[:batch, :size] = c
+    cells[:batch, size:] = 0
+    with borrowed(n_threads, 8 * rows * size * (size + inputs)) as workers:
+        kernels.forward(
+            x, offsets, weights.panels(workers), *weights.codes, keep, gates, cells, hidden, workers
+        )
+    return Run(x, offsets, gates, cells, hidden)
+
+
+def preactivations(weights: Weights, run: Run, n_threads: int | None) -> Array:
+    """Pre-activations of the gates of a run, (N, 4 H), in the order f, i, c, hf."""
+    z = kept("z", run.gates.shape, run.gates.dtype)
+    with borrowed(n_threads, 8 * run.x.size * run.hidden.shape[1]) as workers:
+        kernels.preactivations(run.x, run.offsets, weights.panels(workers), z, run.hidden, workers)
+    return by_row(z, run.hidden.shape[1])
+
+
+def by_row(gates: Array, size: int) -> Array:
+    """Vectors of gates (blocks, N, 4 lanes) as rows (N, 4 size)."""
+    count, rows, width = gates.shape
+    whole = gates.reshape(count, rows, 4, width // 4).transpose(1, 2, 0, 3).reshape(rows, 4, count * width // 4)
+    return whole[:, :, :size].reshape(rows, 4 * size)
+
+
+def backwards(
+    weights: Weights, run: Run, delta: Array, delta_state: tuple[Array, Array] | None, truncate: int | None,
+    exact: bool, gradients: tuple[Array, Array, Array], d_x: Array, n_threads: int | None,
+) -> tuple[Array, Array]:
+    """Gradients of a run.
+
+    Parameters
+    ----------
+    weights, run
+        As given to `forwards`, keeping, and as it returned.
+    delta : (N, H) array
+        Gradient at the hidden states.
+    delta_state : tuple of (batch, H) arrays, optional
+        Gradients at the final hidden and cell states; without truncation only.
+    truncate : int or None
+        How many steps the error of each step is walked back; None for all.
+    exact : bool
+        The true gradient, or the "reference" one.
+    gradients : tuple of arrays like those of `weights`
+        Added to.
+    d_x : (N, input) array
+        Written: gradient at the inputs. Without rows it is not formed.
+    n_threads : int or None
+        At most so many threads.
+
+    Returns
+    -------
+    (batch, H) arrays
+        Gradients at the initial hidden and cell states; of no meaning where the error was truncated.
+    """
+    count, rows, width = run.gates.shape
+    size, dtype, units = delta.shape[1], delta.dtype, run.cells.shape[1]
+    batch, duration = len(run.hidden) - rows, len(run.offsets) - 1
+    sums = kept("sums", panels_shape(run.x.shape[1], size, dtype), dtype)
+    sums[...] = 0
+    with borrowed(n_threads, 16 * rows * size * (size + run.x.shape[1])) as workers:
+        u, w = (weights.transposed(name, 4 if exact else 3, workers) for name in "uw")
+        padded = len(u) * width
+        scratch = kept("scratch", (workers, SCRATCH), dtype)
+        if truncate is None or truncate >= duration - 1:
+            delta_h, delta_c = numpy.zeros((batch, padded), dtype), numpy.zeros((batch, units), dtype)
+            if delta_state is not None:
+                delta_h[:, :size], delta_c[:, :size] = delta_state
+            dz = kept("dz", (count, room(batch, rows, count, dtype), width), dtype)
+            kernels.backward(
+                run.offsets, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h, delta_c,
+                dz, sums, d_x, scratch, workers,
+            )
+        else:
+            together = shares_windows(batch, workers)
+            stores, lines = (1, duration * batch) if together else (workers, max(TILE, BLOCK))
+            delta_h = kept("delta_h", (stores, lines, padded), dtype)
+            delta_c = kept("delta_c", (stores, lines, units), dtype)
+            kernels.truncated_backward(
+                run.offsets, truncate, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h,
+                delta_c, kept("dz", run.gates.shape, dtype), kept("tiles", (workers, count, max(TILE, batch), width), dtype),
+                sums, d_x, scratch, workers,
+            )
+            delta_h, delta_c = delta_h[0], delta_c[0]
+        kernels.unpack(sums, weights.order, *gradients, workers)
+    return delta_h[:batch, :size], delta_c[:batch, :size]

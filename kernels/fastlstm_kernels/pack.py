@@ -1,0 +1,202 @@
+"""Weights in panels, as the tile reads them, and gradients back from panels: the one place that knows the layout.
+
+With L lanes, panel p of the gates' weights holds the units p L … p L + L - 1; each of its rows is four vectors, the
+gates f, i, c, hf of these units. Its rows are the bias, then one row for each input, then one for each hidden state::
+
+    panels (units / L rounded up, 1 + input + H, 4 L)
+
+Gradients of weights lie likewise. On the way back the right-hand matrices are U and W themselves: panel p holds the
+columns 4 L p …, after a row of zeros one row for each element of a row of gates (panel, gate, unit)::
+
+    transposed (columns / 4 L rounded up, 1 + units rounded up · 4, 4 L)
+
+(or · 3: the "reference" gradient leaves the hidden filter's weights out). What a matrix lacks of a whole panel is zero. `order` tells where each of the gates f, i, c, hf stands among the rows
+of a user's weights.
+"""
+
+from typing import Any
+
+from fastlstm_kernels.arrays import Array, Index
+from fastlstm_kernels.jit import jit
+from fastlstm_kernels.simd import Count, Machine, Place, lanes, operation
+from fastlstm_kernels.threads import share, span
+from fastlstm_kernels.tile import WIDTH
+
+
+def blocks(size: int, dtype: Any) -> int:
+    """Vectors that hold `size` units."""
+    return -(-size // lanes(dtype))
+
+
+def panels_shape(inputs: int, size: int, dtype: Any) -> tuple[int, int, int]:
+    """Shape of the panels of `inputs` inputs and `size` units, and of the gradient at them."""
+    return blocks(size, dtype), 1 + inputs + size, WIDTH * lanes(dtype)
+
+
+def transposed_shape(columns: int, size: int, dtype: Any, gates: int = WIDTH) -> tuple[int, int, int]:
+    """Shape of the transposed panels of a matrix (4 size, columns), of which the first 3 or all 4 gates count."""
+    width = WIDTH * lanes(dtype)
+    return -(-columns // width), 1 + blocks(size, dtype) * gates * lanes(dtype), width
+
+
+def _transpose(v: Machine, vectors: list[Any]) -> list[Any]:
+    """The columns of a square of vectors; parts of 1, 2, 4 … lanes change places across the diagonal."""
+    distance = 1
+    while distance < v.lanes:
+        # Lanes of a pair's two results, out of the lanes of its first vector, then its second.
+        lower = [k + v.lanes - distance if k & distance else k for k in range(v.lanes)]
+        upper = [k + v.lanes if k & distance else k + distance for k in range(v.lanes)]
+        result = list(vectors)
+        for k in range(v.lanes):
+            if not k & distance:
+                pair = vectors[k], vectors[k + distance]
+                result[k], result[k + distance] = v.shuffle(*pair, lower), v.shuffle(*pair, upper)
+        vectors, distance = result, 2 * distance
+    return vectors
+
+
+@operation
+def _transpose_square(v: Machine, a: Place, a_row: Count, out: Place, out_row: Count) -> None:
+    """out[k, r] = a[r, k] for a vector of rows and columns."""
+    for k, column in enumerate(_transpose(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
+        v.store(out + out_row * k, column)
+
+
+@operation
+def _add_square(v: Machine, a: Place, a_row: Count, out: Place, out_row: Count) -> None:
+    """out[k, r] += a[r, k] for a vector of rows and columns."""
+    for k, column in enumerate(_transpose(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
+        place = out + out_row * k
+        v.store(place, v.load(place) + column)
+
+
+@operation
+def copy_row(v: Machine, columns: Count, a: Place, out: Place) -> None:
+    """Up to a panel's row of elements, and zeros behind them."""
+    for j in range(WIDTH):
+        v.store(out + j * v.lanes, v.load_part(a + j * v.lanes, v.first(columns - j * v.lanes)))
+
+
+@jit(device=True)
+def to_panel(w: Array, row: int, units: int, panels: Array, p: int, first: int, column: int) -> None:
+    """Rows of a weight matrix as columns of a panel, from its row `first` on."""
+    depth, width = w.shape[1], panels.shape[2]
+    vector = width // WIDTH
+    whole = depth // vector * vector if units == vector else 0
+    for k in range(0, whole, vector):
+        place = (p * panels.shape[1] + first + k) * width + column
+        _transpose_square(w, row * depth + k, depth, panels, place, width)
+    for k in range(whole, depth):
+        for j in range(vector):
+            panels[p, first + k, column + j] = w[row + j, k] if j < units else 0
+
+
+@jit(device=True)
+def from_panel(w: Array, row: int, units: int, panels: Array, p: int, first: int, column: int) -> None:
+    """Add columns of a panel to rows of a weight matrix; the reverse of `to_panel`."""
+    depth, width = w.shape[1], panels.shape[2]
+    vector = width // WIDTH
+    whole = depth // vector * vector if units == vector else 0
+    for k in range(0, whole, vector):
+        place = (p * panels.shape[1] + first + k) * width + column
+        _add_square(panels, place, width, w, row * depth + k, depth)
+    for k in range(whole, depth):
+        for j in range(units):
+            w[row + j, k] += panels[p, first + k, column + j]
+
+
+@jit(device=True)
+def _pack_worker(
+    worker: int, workers: int, w: Array, u: Array, b: Array, order: Index, panels: Array
+) -> None:
+    size, vector = u.shape[1], panels.shape[2] // WIDTH
+    first, last = span(worker, workers, panels.shape[0])
+    for p in range(first, last):
+        units = min(vector, size - p * vector)
+        for g in range(WIDTH):
+            row, column = order[g] * size + p * vector, g * vector
+            for j in range(vector):
+                panels[p, 0, column + j] = b[row + j] if j < units else 0
+            to_panel(w, row, units, panels, p, 1, column)
+            to_panel(u, row, units, panels, p, 1 + w.shape[1], column)
+
+
+@jit()
+def pack(w: Array, u: Array, b: Array, order: Index, panels: Array, workers: int) -> None:
+    """Weights into panels.
+
+    Parameters
+    ----------
+    w, u, b : (4 H, input), (4 H, H) and (4 H,) arrays
+        Weights.
+    order : (4,) intp array
+        Where f, i, c, hf stand in them.
+    panels : array of `panels_shape`
+        Written.
+    workers : int
+        Shares of the work.
+
+    Notes
+    -----
+    Reads and writes the weights once; squares of a vector's size are transposed in registers.
+    """
+    share(_pack_worker, (w, u, b, order, panels), workers)
+
+
+@jit(device=True)
+def _unpack_worker(
+    worker: int, workers: int, panels: Array, order: Index, d_w: Array, d_u: Array, d_b: Array
+) -> None:
+    size, vector = d_u.shape[1], panels.shape[2] // WIDTH
+    first, last = span(worker, workers, panels.shape[0])
+    for p in range(first, last):
+        units = min(vector, size - p * vector)
+        for g in range(WIDTH):
+            row, column = order[g] * size + p * vector, g * vector
+            for j in range(units):
+                d_b[row + j] += panels[p, 0, column + j]
+            from_panel(d_w, row, units, panels, p, 1, column)
+            from_panel(d_u, row, units, panels, p, 1 + d_w.shape[1], column)
+
+
+@jit()
+def unpack(panels: Array, order: Index, d_w: Array, d_u: Array, d_b: Array, workers: int) -> None:
+    """Add gradients from panels to those of the weights; the arguments are those of `pack`."""
+    share(_unpack_worker, (panels, order, d_w, d_u, d_b), workers)
+
+
+@jit(device=True)
+def _transpose_worker(worker: int, workers: int, w: Array, order: Index, panels: Array) -> None:
+    size, columns, width = w.shape[0] // 4, w.shape[1], panels.shape[2]
+    vector = width // WIDTH
+    count = (size + vector - 1) // vector
+    gates = (panels.shape[1] - 1) // (count * vector)
+    first, last = span(worker, workers, panels.shape[0])
+    for p in range(first, last):
+        line = p * panels.shape[1] * width
+        copy_row(0, w, 0, panels, line)
+        for block in range(count):
+            for g in range(gates):
+                for lane in range(vector):
+                    line += width
+                    unit = block * vector + lane
+                    row = order[g] * size + min(unit, size - 1)
+                    copy_row(columns - p * width if unit < size else 0, w, row * columns + p * width, panels, line)
+
+
+@jit()
+def pack_transposed(w: Array, order: Index, panels: Array, workers: int) -> None:
+    """A weight matrix as the right-hand matrix on the way back.
+
+    Parameters
+    ----------
+    w : (4 H, columns) array
+        U or W.
+    order : (4,) intp array
+        Where f, i, c, hf stand in its rows.
+    panels : array of `transposed_shape`
+        Written.
+    workers : int
+        Shares of the work.
+    """
+    share(_transpose_worker, (w, order, panels), workers)

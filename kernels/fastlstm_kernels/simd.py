@@ -1,0 +1,460 @@
+"""The vector vocabulary: formulas over vectors, written once and run by either of two machines.
+
+A formula is a Python function whose first argument is a machine `v`. With `Emitter` it writes LLVM IR for vectors of
+the host's width, which is how `operation` compiles it into a kernel; with `Simulator` the same function runs on NumPy
+arrays, to be stepped through and tested (and it is what runs under ``NUMBA_DISABLE_JIT=1``). Values of both take the
+Python operators; everything else is a method of the machine.
+
+Products and sums fuse only where a formula says `fma`, so a formula gives the same bits in whatever kernel it stands.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeAlias
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from fastlstm_kernels.arrays import Array
+
+Machine: TypeAlias = Any
+"""An `Emitter` or a `Simulator`."""
+
+Place: TypeAlias = Annotated[Any, "an array and an index"]
+"""A pointer to an element; a kernel gives it as two arguments, the array and the flat index."""
+
+Count: TypeAlias = Annotated[Any, "an integer"]
+
+_INT = ir.IntType(64)
+
+
+def _host() -> tuple[int, int]:
+    """Bytes of a vector register, and how many registers there are."""
+    if numba.config.CPU_NAME or numba.config.CPU_FEATURES is not None:
+        named = str(numba.config.CPU_FEATURES or "")
+        features = {name: f"+{name}" in named for name in ("avx512f", "avx", "neon")}
+    else:
+        features = dict(llvm.get_host_cpu_features())
+    if features.get("avx512f"):
+        return 64, 32
+    if features.get("avx"):
+        return 32, 16
+    return 16, 32 if llvm.get_process_triple().startswith(("aarch64", "arm64")) else 16
+
+
+VECTOR_BYTES, REGISTERS = _host()
+
+
+def lanes(dtype: Any) -> int:
+    """Elements of one vector of a float dtype (NumPy's or Numba's)."""
+    return VECTOR_BYTES // (dtype.bitwidth // 8 if isinstance(dtype, types.Float) else np.dtype(dtype).itemsize)
+
+
+class Value:
+    """A value in LLVM IR: a scalar integer, a vector of floats or integers, a mask, or a pointer to a float."""
+
+    __slots__ = ("emitter", "ir")
+
+    def __init__(self, emitter: "Emitter", value: ir.Value) -> None:
+        self.emitter, self.ir = emitter, value
+
+    def _with(self, name: str, other: Any, swapped: bool = False) -> "Value":
+        emitter, mine = self.emitter, self.ir
+        theirs = emitter.like(other, mine.type)
+        element = mine.type.element if isinstance(mine.type, ir.VectorType) else mine.type
+        real = isinstance(element, ir.FloatType | ir.DoubleType)
+        operation = getattr(emitter.builder, ("f" if real and name in ("add", "sub", "mul", "div") else "") + name)
+        return Value(emitter, operation(theirs, mine) if swapped else operation(mine, theirs))
+
+    def __add__(self, other: Any) -> "Value":
+        if isinstance(self.ir.type, ir.PointerType):
+            return Value(self.emitter, self.emitter.builder.gep(self.ir, [self.emitter.like(other, _INT)]))
+        return self._with("add", other)
+
+    def __sub__(self, other: Any) -> "Value":
+        return self._with("sub", other)
+
+    def __rsub__(self, other: Any) -> "Value":
+        return self._with("sub", other, swapped=True)
+
+    def __mul__(self, other: Any) -> "Value":
+        return self._with("mul", other)
+
+    def __truediv__(self, other: Any) -> "Value":
+        return self._with("div", other)
+
+    def __rtruediv__(self, other: Any) -> "Value":
+        return self._with("div", other, swapped=True)
+
+    def __and__(self, other: Any) -> "Value":
+        return self._with("and_", other)
+
+    def __or__(self, other: Any) -> "Value":
+        return self._with("or_", other)
+
+    def __lshift__(self, other: Any) -> "Value":
+        return self._with("shl", other)
+
+    def __rshift__(self, other: Any) -> "Value":
+        return self._with("ashr", other)
+
+    def _compare(self, sign: str, other: Any) -> "Value":
+        builder, theirs = self.emitter.builder, self.emitter.like(other, self.ir.type)
+        real = isinstance(self.ir.type, ir.VectorType)
+        compare = builder.fcmp_ordered if real else builder.icmp_signed
+        return Value(self.emitter, compare(sign, self.ir, theirs))
+
+    def __lt__(self, other: Any) -> "Value":
+        return self._compare("<", other)
+
+    def __gt__(self, other: Any) -> "Value":
+        return self._compare(">", other)
+
+    def __ge__(self, other: Any) -> "Value":
+        return self._compare(">=", other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+class Emitter:
+    """Writes vector code in LLVM IR.
+
+    Parameters
+    ----------
+    builder : llvmlite.ir.IRBuilder
+        Where to.
+    dtype : dtype
+        float32 or float64: of all vectors.
+
+    Attributes
+    ----------
+    lanes : int
+        Elements of a vector.
+    dtype : dtype
+    """
+
+    def __init__(self, builder: ir.IRBuilder, dtype: Any) -> None:
+        self.builder, self.dtype, self.lanes = builder, np.dtype(dtype), lanes(dtype)
+        self._size = self.dtype.itemsize
+        element = ir.FloatType() if self._size == 4 else ir.DoubleType()
+        self._float = ir.VectorType(element, self.lanes)
+        self._bits = ir.VectorType(ir.IntType(8 * self._size), self.lanes)
+        self._suffix = f"v{self.lanes}f{8 * self._size}"
+
+    def like(self, value: Any, kind: ir.Type) -> ir.Value:
+        """`value` as an IR value of a type; Python numbers become constants of it."""
+        if isinstance(value, Value):
+            return value.ir
+        if isinstance(kind, ir.VectorType):
+            return ir.Constant(kind, [_number(value, kind.element)] * kind.count)
+        return ir.Constant(kind, value)
+
+    def _call(self, name: str, result: ir.Type, *args: ir.Value) -> Value:
+        kind = ir.FunctionType(result, [a.type for a in args])
+        return Value(self, self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), args))
+
+    def fill(self, number: float) -> Value:
+        """A vector of one number."""
+        return Value(self, self.like(number, self._float))
+
+    def load(self, pointer: Value) -> Value:
+        """The vector at a pointer, which need not be aligned."""
+        place = self.builder.bitcast(pointer.ir, self._float.as_pointer())
+        return Value(self, self.builder.load(place, align=self._size))
+
+    def store(self, pointer: Value, value: Value) -> None:
+        """Write a vector."""
+        place = self.builder.bitcast(pointer.ir, self._float.as_pointer())
+        self.builder.store(value.ir, place, align=self._size)
+
+    def first(self, count: Any) -> Value:
+        """A mask of the first `count` lanes; none where it is negative, all where it is large."""
+        wide = ir.VectorType(_INT, self.lanes)
+        numbers = ir.Constant(wide, list(range(self.lanes)))
+        return Value(self, self.builder.icmp_signed("<", numbers, self._splat(self.like(count, _INT), wide)))
+
+    def _splat(self, scalar: ir.Value, kind: ir.VectorType) -> ir.Value:
+        nothing = ir.Constant(kind, ir.Undefined)
+        one = self.builder.insert_element(nothing, scalar, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+        return self.builder.shuffle_vector(one, nothing, zeros)
+
+    def load_part(self, pointer: Value, mask: Value) -> Value:
+        """The masked lanes at a pointer, and zeros; nothing else is read."""
+        place = self.builder.bitcast(pointer.ir, self._float.as_pointer())
+        zero = self.like(0.0, self._float)
+        name = f"llvm.masked.load.{self._suffix}.p0"
+        return self._call(name, self._float, place, ir.IntType(32)(self._size), mask.ir, zero)
+
+    def store_part(self, pointer: Value, value: Value, mask: Value) -> None:
+        """Write the masked lanes; nothing else is touched."""
+        place = self.builder.bitcast(pointer.ir, self._float.as_pointer())
+        name = f"llvm.masked.store.{self._suffix}.p0"
+        self._call(name, ir.VoidType(), value.ir, place, ir.IntType(32)(self._size), mask.ir)
+
+    def broadcast(self, pointer: Value) -> Value:
+        """The number at a pointer in every lane."""
+        return Value(self, self._splat(self.builder.load(pointer.ir), self._float))
+
+    def fma(self, a: Any, b: Any, c: Any) -> Value:
+        """a · b + c, rounded once where the host can (a host without fused multiply-add rounds twice)."""
+        values = [self.like(x, self._float) for x in (a, b, c)]
+        return self._call(f"llvm.fmuladd.{self._suffix}", self._float, *values)
+
+    def select(self, mask: Value, a: Any, b: Any) -> Value:
+        """a where the mask is set, else b."""
+        return Value(self, self.builder.select(mask.ir, self.like(a, self._float), self.like(b, self._float)))
+
+    def bits(self, value: Value) -> Value:
+        """The same bits as integers."""
+        return Value(self, self.builder.bitcast(value.ir, self._bits))
+
+    def floats(self, value: Value) -> Value:
+        """The same bits as floats."""
+        return Value(self, self.builder.bitcast(value.ir, self._float))
+
+    def shuffle(self, a: Value, b: Value, places: Sequence[int]) -> Value:
+        """Elements of a, then b, by place."""
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(places))
+        return Value(self, self.builder.shuffle_vector(a.ir, b.ir, mask))
+
+    def repeat(self, count: Any, carried: Sequence[Value], body: Callable[..., Sequence[Value]]) -> list[Value]:
+        """Run ``carried = body(k, *carried)`` for k = 0 … count - 1, and return what is carried."""
+        builder, entry = self.builder, self.builder.block
+        head, inside, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        k = builder.phi(_INT)
+        phis = [builder.phi(value.ir.type) for value in carried]
+        builder.cbranch(builder.icmp_signed("<", k, self.like(count, _INT)), inside, after)
+        builder.position_at_end(inside)
+        new = body(Value(self, k), *(Value(self, phi) for phi in phis))
+        k.add_incoming(_INT(0), entry)
+        k.add_incoming(builder.add(k, _INT(1)), builder.block)
+        for phi, start, value in zip(phis, carried, new, strict=True):
+            phi.add_incoming(start.ir, entry)
+            phi.add_incoming(value.ir, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return [Value(self, phi) for phi in phis]
+
+    def choose(self, code: Any, cases: dict[int, Callable[[], Any]]) -> Any:
+        """What the function of the case `code` returns (a vector, several, or None); the last case is all others."""
+        builder, number = self.builder, self.like(code, _INT)
+        blocks = {case: builder.append_basic_block(f"case{case}") for case in cases}
+        after = builder.append_basic_block("chosen")
+        *others, last = cases
+        switch = builder.switch(number, blocks[last])
+        for case in others:
+            switch.add_case(_INT(case), blocks[case])
+        results, ends = [], []
+        for case, function in cases.items():
+            builder.position_at_end(blocks[case])
+            results.append(function())
+            ends.append(builder.block)
+            builder.branch(after)
+        builder.position_at_end(after)
+        if results[0] is None:
+            return None
+        several = isinstance(results[0], list)
+        phis = []
+        for values in zip(*(r if several else [r] for r in results), strict=True):
+            phi = builder.phi(values[0].ir.type)
+            for value, end in zip(values, ends, strict=True):
+                phi.add_incoming(value.ir, end)
+            phis.append(Value(self, phi))
+        return phis if several else phis[0]
+
+    def truth(self, condition: Value) -> Value:
+        """A scalar condition as the integer 1 or 0, for `choose`."""
+        return Value(self, self.builder.zext(condition.ir, _INT))
+
+    def quotient(self, n: Value, divisor: int) -> Value:
+        """n // divisor, of integers that are not negative."""
+        return Value(self, self.builder.udiv(n.ir, _INT(divisor)))
+
+
+def _number(value: Any, kind: ir.Type) -> Any:
+    if isinstance(kind, ir.IntType):
+        return int(value)
+    return float(np.float32(value)) if isinstance(kind, ir.FloatType) else float(value)
+
+
+class Pointer:
+    """A place in a flat NumPy array."""
+
+    __slots__ = ("array", "at")
+
+    def __init__(self, array: Array, at: int) -> None:
+        self.array, self.at = array, at
+
+    def __add__(self, offset: int) -> "Pointer":
+        return Pointer(self.array, self.at + offset)
+
+
+class Simulator:
+    """Runs vector code on NumPy arrays; the methods are those of `Emitter`.
+
+    Parameters
+    ----------
+    dtype : dtype
+        float32 or float64: of all vectors. Elementwise formulas take arrays of any length.
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype, self.lanes = np.dtype(dtype), lanes(dtype)
+        self._bits = np.dtype(f"i{self.dtype.itemsize}")
+
+    def fill(self, number: float) -> Any:
+        """See `Emitter`."""
+        return self.dtype.type(number)
+
+    def load(self, pointer: Pointer) -> Any:
+        """See `Emitter`."""
+        return self.load_part(pointer, np.ones(self.lanes, bool))
+
+    def store(self, pointer: Pointer, value: Any) -> None:
+        """See `Emitter`."""
+        self.store_part(pointer, value, np.ones(self.lanes, bool))
+
+    def first(self, count: int) -> Any:
+        """See `Emitter`."""
+        return np.arange(self.lanes) < count
+
+    def load_part(self, pointer: Pointer, mask: Any) -> Any:
+        """See `Emitter`; a lane outside the array raises."""
+        found = np.zeros(self.lanes, self.dtype)
+        found[mask] = pointer.array[_inside(pointer, mask)]
+        return found
+
+    def store_part(self, pointer: Pointer, value: Any, mask: Any) -> None:
+        """See `Emitter`; a lane outside the array raises."""
+        pointer.array[_inside(pointer, mask)] = value[mask]
+
+    def broadcast(self, pointer: Pointer) -> Any:
+        """See `Emitter`."""
+        return np.full(self.lanes, pointer.array[pointer.at])
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """See `Emitter`; rounded once for float32 (nearly always), twice for float64."""
+        if self.dtype == np.float32:
+            return (np.asarray(a, np.float64) * np.asarray(b, np.float64) + c).astype(np.float32)
+        return a * b + c
+
+    def select(self, mask: Any, a: Any, b: Any) -> Any:
+        """See `Emitter`."""
+        return np.where(mask, a, b).astype(self.dtype)
+
+    def bits(self, value: Any) -> Any:
+        """See `Emitter`."""
+        return value.view(self._bits)
+
+    def floats(self, value: Any) -> Any:
+        """See `Emitter`."""
+        return value.view(self.dtype)
+
+    def shuffle(self, a: Any, b: Any, places: Sequence[int]) -> Any:
+        """See `Emitter`."""
+        return np.concatenate((a, b))[list(places)]
+
+    def repeat(self, count: int, carried: Sequence[Any], body: Callable[..., Sequence[Any]]) -> list[Any]:
+        """See `Emitter`."""
+        for k in range(count):
+            carried = body(k, *carried)
+        return list(carried)
+
+    def choose(self, code: int, cases: dict[int, Callable[[], Any]]) -> Any:
+        """See `Emitter`."""
+        return cases.get(int(code), cases[next(reversed(cases))])()
+
+    def truth(self, condition: bool) -> int:
+        """See `Emitter`."""
+        return int(condition)
+
+    def quotient(self, n: int, divisor: int) -> int:
+        """See `Emitter`."""
+        return n // divisor
+
+
+def _inside(pointer: Pointer, mask: Any) -> Any:
+    places = pointer.at + np.flatnonzero(mask)
+    if places.size and (places[0] < 0 or places[-1] >= pointer.array.size):
+        raise IndexError(f"lanes {places[0]} to {places[-1]} of an array of {pointer.array.size}")
+    return places
+
+
+def operation(formula: Callable[..., None]) -> Callable[..., None]:
+    """Make a formula callable from a kernel.
+
+    Parameters
+    ----------
+    formula : callable
+        ``formula(v, ...)``, whose further arguments are annotated as `Place` or `Count`.
+
+    Returns
+    -------
+    callable
+        For compiled code: a pointer is given as an array and a flat index into it, one after the other; all arrays
+        have one dtype. Nothing is checked.
+    """
+    if numba.config.DISABLE_JIT:
+        return _simulated(formula)
+
+    def emitted(typingctx: Any, *args: Any) -> Any:
+        kinds = [a if isinstance(a, types.Array) else types.intp for a in args]
+        dtype = next(a.dtype for a in kinds if isinstance(a, types.Array))
+
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            # Formulas are unrolled as they should be; LLVM's own unrolling doubled the compilation and gained nothing.
+            builder.function.attributes.add("optsize")
+            v = Emitter(builder, str(dtype))
+            given: list[Value] = []
+            pointer = None
+            for kind, value in zip(signature.args, values, strict=True):
+                if isinstance(kind, types.Array):
+                    pointer = make_array(kind)(context, builder, value).data
+                elif pointer is not None:
+                    given.append(Value(v, builder.gep(pointer, [value])))
+                    pointer = None
+                else:
+                    given.append(Value(v, value))
+            formula(v, *given)
+            return context.get_dummy_value()
+
+        return types.void(*kinds), codegen
+
+    # Numba counts the arguments by the signature.
+    kinds = [p.annotation for p in list(inspect.signature(formula).parameters.values())[1:]]
+    names = ["typingctx", *(f"{part}{k}" for k, kind in enumerate(kinds) for part in _PARTS[kind])]
+    positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    emitted.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, positional) for name in names]
+    )
+    function: Callable[..., None] = intrinsic(emitted)
+    return function
+
+
+_PARTS = {Place: ("array", "index"), Count: ("number",)}
+
+
+def _simulated(formula: Callable[..., None]) -> Callable[..., None]:
+    def run(*args: Any) -> None:
+        given: list[Any] = []
+        array = None
+        dtype = next(a.dtype for a in args if isinstance(a, np.ndarray))
+        for value in args:
+            if isinstance(value, np.ndarray):
+                array = value.reshape(-1)
+            elif array is not None:
+                given.append(Pointer(array, int(value)))
+                array = None
+            else:
+                given.append(int(value))
+        formula(Simulator(dtype), *given)
+
+    return run

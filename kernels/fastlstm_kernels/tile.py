@@ -1,0 +1,131 @@
+"""The register tile: the one matrix product under every kernel. No BLAS.
+
+BLAS threads and `prange` threads on the same cores cost more than they gain (0.3 ms of work took 7 ms), and Numba's
+`numpy.dot` would need SciPy at run time. The tile keeps `rows` times some vectors of the result in registers while it
+walks along the common dimension (Goto & van de Geijn 2008, "Anatomy of high-performance matrix multiplication").
+
+Right-hand matrices come in panels of `WIDTH` = 4 vectors (of LSTM gates: the four gates of the same units), so that
+one step along the common dimension reads one short run of memory; see `pack`.
+"""
+
+from typing import Any
+
+from fastlstm_kernels.arrays import Array
+from fastlstm_kernels.jit import jit
+from fastlstm_kernels.simd import REGISTERS, VECTOR_BYTES, Count, Machine, Place, operation
+
+WIDTH = 4
+"""Vectors of a panel."""
+
+ROWS = 6
+"""Most rows of a tile."""
+
+PANEL_BYTES = 65536
+"""A panel is cut along the common dimension into pieces of this size, so that it stays in the second-level cache."""
+
+CHUNK = 96
+"""Rows that go through one piece of a panel before the next piece; a multiple of ROWS."""
+
+
+def vectors_of(rows: int) -> int:
+    """Vectors of a panel that a tile of so many rows can hold: accumulators, one row of the panel and a broadcast.
+
+    With 16 registers, float32 on an AVX2 core: 6 rows of 2 vectors 94 GFLOP/s, 3 rows of 4 (which spill) 46.
+    """
+    return WIDTH if rows * WIDTH + WIDTH + 1 <= REGISTERS else WIDTH // 2
+
+
+@operation
+def tile(
+    v: Machine, rows: Count, a: Place, a_row: Count, a_k: Count, outer: Count, a_outer: Count, inner: Count, b: Place,
+    fresh: Count, c: Place, c_row: Count,
+) -> None:
+    """A few rows of one panel's product; see `multiply` for the arguments."""
+    width = WIDTH * v.lanes
+    start, start_row = v.choose(fresh, {0: lambda: [c, c_row * 1], 1: lambda: [b + -width, c_row * 0]})
+
+    def of_rows(count: int) -> Any:
+        vectors = vectors_of(count)
+        places = [(r, j * v.lanes) for r in range(count) for j in range(vectors)]
+
+        def part(first: Any) -> Any:
+            here = first * (vectors * v.lanes)
+            lines = [a + a_row * r for r in range(count)]
+
+            def along(o: Any, *sums: Any) -> Any:
+                a_at, b_at = o * a_outer, b + (o * inner * width + here)
+
+                def step(k: Any, *sums: Any) -> Any:
+                    weights = [v.load(b_at + (k * width + j * v.lanes)) for j in range(vectors)]
+                    place, new = a_at + k * a_k, list(sums)
+                    for r in range(count):
+                        x = v.broadcast(lines[r] + place)
+                        for j in range(vectors):
+                            new[r * vectors + j] = v.fma(x, weights[j], sums[r * vectors + j])
+                    return new
+
+                return v.repeat(inner, sums, step)
+
+            sums = [v.load(start + (start_row * r + here + j)) for r, j in places]
+            sums = v.repeat(outer, sums, along)
+            for (r, j), value in zip(places, sums, strict=True):
+                v.store(c + (c_row * r + here + j), value)
+            return []
+
+        return lambda: v.repeat(WIDTH // vectors, [], part) and None
+
+    v.choose(rows, {count: of_rows(count) for count in range(1, ROWS + 1)})
+
+
+@jit(device=True)
+def multiply(
+    a: Array, a_at: int, a_row: int, a_k: int, outer: int, a_outer: int, inner: int, rows: int, b: Array, b_at: int,
+    b_panel: int, first: int, last: int, fresh: bool, c: Array, c_at: int, c_row: int, c_panel: int,
+) -> None:
+    """Product of some rows with some panels, added to the result or replacing it.
+
+    All places and strides are in elements of the flat arrays. Element (r, k) of the left-hand matrix, with
+    k = o · inner + i, is ``a[a_at + r a_row + o a_outer + i a_k]``.
+
+    Parameters
+    ----------
+    a : array
+        Left-hand matrix, `rows` by outer · inner.
+    a_at, a_row, a_k, outer, a_outer, inner : int
+        Where it lies.
+    rows : int
+        How many rows.
+    b : array
+        Panels: row k of panel p is ``b[b_at + p b_panel + k · WIDTH lanes:]``.
+    b_at, b_panel, first, last : int
+        Where the panels lie, and which to take.
+    fresh : bool
+        True to start each row from the row of the panel before its row 0 (a bias, or zeros); false to add to `c`.
+    c : array
+        Result: row r of panel p is ``c[c_at + p c_panel + r c_row:]``.
+    c_at, c_row, c_panel : int
+        Where it lies.
+
+    Notes
+    -----
+    2 rows · outer · inner · (last - first) · WIDTH · lanes flops. Each element is one sum along k in rising order,
+    whatever the rows and panels computed with it.
+    """
+    width = WIDTH * (VECTOR_BYTES // b.itemsize)
+    depth = max(1, PANEL_BYTES // (width * b.itemsize))
+    stride = max(1, depth // inner)
+    for chunk in range(0, rows, CHUNK):
+        many = min(CHUNK, rows - chunk)
+        for o in range(0, outer, stride):
+            for k in range(0, inner, depth):
+                begins = fresh and o == 0 and k == 0
+                for p in range(first, last):
+                    line = b_at + p * b_panel + (o * inner + k) * width
+                    for r in range(chunk, chunk + many, ROWS):
+                        here = c_at + p * c_panel + r * c_row
+                        left = a_at + r * a_row + o * a_outer + k * a_k
+                        count, outers = min(ROWS, chunk + many - r), min(stride, outer - o)
+                        tile(
+                            count, a, left, a_row, a_k, outers, a_outer, min(depth, inner - k), b, line, begins, c,
+                            here, c_row,
+                        )
