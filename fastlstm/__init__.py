@@ -1,8 +1,8 @@
 """LSTMs on the CPU as Numba-compiled kernels, with thin classes over them."""
 
-from fastlstm import activations, compat
+from fastlstm import activations, compat, nn
 from fastlstm.activations import PerformanceWarning
 from fastlstm.lstm import LSTM
 from fastlstm.version import __version__
 
-__all__ = ["LSTM", "PerformanceWarning", "__version__", "activations", "compat"]
+__all__ = ["LSTM", "PerformanceWarning", "__version__", "activations", "compat", "nn"]

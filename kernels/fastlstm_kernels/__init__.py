@@ -12,6 +12,7 @@ from fastlstm_kernels.gates import add_gate_gradients, gate_delta
 from fastlstm_kernels.network import network_backward, network_forward, network_gradients
 from fastlstm_kernels.output import output_delta
 from fastlstm_kernels.pack import pack, pack_transposed, unpack
+from fastlstm_kernels.step import step
 from fastlstm_kernels.truncated import truncated_backward
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "pack",
     "pack_transposed",
     "preactivations",
+    "step",
     "truncated_backward",
     "unpack",
     "weight_gradients",

@@ -1,0 +1,108 @@
+"""A layer frame by frame, for control loops and streams."""
+
+from typing import Any
+
+import numpy
+
+from fastlstm import checks, cores
+from fastlstm.checks import Array
+from fastlstm.layer import Weights
+from fastlstm.workspace import fresh
+from fastlstm_kernels import pack, step
+from fastlstm_kernels.pack import blocks, panels_shape
+from fastlstm_kernels.simd import lanes
+
+LONG = 400_000
+"""Weights of a step from which waking a second thread pays."""
+
+
+class Stepper:
+    """Runs a layer one time step a call, and carries the state; made by `LSTM.stepper`.
+
+    Parameters
+    ----------
+    weights : fastlstm.layer.Weights
+        Of the layer; copied, so that later changes of its parameters are not seen.
+    batch_size : int
+        Rows that step together.
+    n_threads : int or None
+        At most so many threads.
+    """
+
+    def __init__(self, weights: Weights, batch_size: int, n_threads: int | None) -> None:
+        inputs, size, dtype = weights.w.shape[1], weights.u.shape[1], weights.w.dtype
+        count = blocks(size, dtype)
+        self._panels = fresh("panels", panels_shape(inputs, size, dtype), dtype)
+        pack(weights.w, weights.u, weights.b, weights.order, self._panels, 1)
+        self._x = numpy.zeros((batch_size, inputs), dtype)
+        self._shape = self._x.shape
+        self._z = fresh("z", (count, batch_size, 4 * lanes(dtype)), dtype)
+        self._cells = numpy.zeros((batch_size, count * lanes(dtype)), dtype)
+        self._hidden = numpy.zeros((2, batch_size, size), dtype)
+        self._outputs, self._now = list(self._hidden), 0
+        flops = 8 * batch_size * size * (inputs + size)
+        self._n_threads, self._flops = n_threads, flops if flops >= 2 * LONG else 0
+
+    def __call__(self, input: Any) -> Array:
+        """Advance by one step.
+
+        Parameters
+        ----------
+        input : (batch, input) array
+
+        Returns
+        -------
+        (batch, hidden) array
+            The hidden state; overwritten by the step after the next, so copy what is to be kept.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not real numbers, or another shape. The state stays as it is.
+
+        Notes
+        -----
+        Allocates nothing. 8 · batch · hidden · (input + hidden) flops.
+        """
+        if type(input) is not numpy.ndarray or input.shape != self._shape or input.dtype != self._x.dtype:
+            input = checks.shaped_array("input", input, self._shape, self._x.dtype)
+        self._x[...] = input
+        now = self._now
+        if self._flops:
+            with cores.borrowed(self._n_threads, self._flops) as workers:
+                step(self._x, self._panels, self._z, self._cells, self._hidden, now, workers)
+        else:
+            step(self._x, self._panels, self._z, self._cells, self._hidden, now, 1)
+        self._now = now = 1 - now
+        return self._outputs[now]
+
+    @property
+    def state(self) -> tuple[Array, Array]:
+        """Copies of the hidden and the cell state, (batch, hidden) each; assign such a pair to set them."""
+        size = self._hidden.shape[2]
+        return self._hidden[self._now].copy(), self._cells[:, :size].copy()
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        shape = self._hidden.shape[1:]
+        if not isinstance(value, tuple | list) or len(value) != 2:
+            raise TypeError(f"state must be a tuple of two arrays, hidden and cell, got {type(value).__name__}")
+        h, c = (checks.shaped_array(f"state[{k}]", part, shape, self._x.dtype) for k, part in enumerate(value))
+        self._hidden[self._now], self._cells[:, : shape[1]] = h, c
+
+    def reset(self, rows: Any = None) -> None:
+        """Set the state to zero.
+
+        Parameters
+        ----------
+        rows : index or boolean mask, optional
+            Of the rows; all by default.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        """
+        which = slice(None) if rows is None else rows
+        self._hidden[self._now][which] = 0
+        self._cells[which] = 0

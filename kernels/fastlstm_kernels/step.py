@@ -1,0 +1,60 @@
+"""One time step, frame by frame: weights are packed once, and each step reads them once."""
+
+from fastlstm_kernels.activations import TANH
+from fastlstm_kernels.arrays import Array
+from fastlstm_kernels.forward import NONE, WHOLE
+from fastlstm_kernels.gates import cell_forward
+from fastlstm_kernels.jit import jit
+from fastlstm_kernels.threads import share, span
+from fastlstm_kernels.tile import WIDTH, multiply
+
+
+@jit(device=True)
+def _step_worker(
+    worker: int, workers: int, x: Array, panels: Array, z: Array, cells: Array, hidden: Array, now: int
+) -> None:
+    batch, inputs = x.shape
+    size, units, depth, width = hidden.shape[2], cells.shape[1], panels.shape[1], panels.shape[2]
+    first, last = span(worker, workers, panels.shape[0])
+    multiply(
+        x, NONE, inputs, WHOLE, WHOLE, NONE, inputs, batch, panels, width, depth * width, first, last, True, z, NONE,
+        width, batch * width,
+    )
+    multiply(
+        hidden, now * batch * size, size, WHOLE, WHOLE, NONE, size, batch, panels, (1 + inputs) * width, depth * width,
+        first, last, False, z, NONE, width, batch * width,
+    )
+    for p in range(first, last):
+        unit = p * (width // WIDTH)
+        cell_forward(
+            TANH, TANH, batch, size - unit, z, p * batch * width, width, cells, unit, cells, unit, units, hidden,
+            (1 - now) * batch * size + unit, size,
+        )
+
+
+@jit()
+def step(x: Array, panels: Array, z: Array, cells: Array, hidden: Array, now: int, workers: int) -> None:
+    """Advance some rows by one step; mirrors `oracle.LSTM.compute_layer`, bit for bit one step of `forward.forward`.
+
+    Parameters
+    ----------
+    x : (batch, input) array
+        Inputs.
+    panels : array of `pack.panels_shape`
+        Weights, from `pack.pack`.
+    z : (units / lanes rounded up, batch, 4 lanes) array
+        Overwritten.
+    cells : (batch, units rounded up) array
+        Cell states, changed in place.
+    hidden : (2, batch, H) array
+        ``hidden[now]`` is read, ``hidden[1 - now]`` is written.
+    now : int
+        0 or 1.
+    workers : int
+        Shares of the work, by units.
+
+    Notes
+    -----
+    8 batch H (input + H) flops.
+    """
+    share(_step_worker, (x, panels, z, cells, hidden, now), workers)
