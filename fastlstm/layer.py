@@ -13,6 +13,7 @@ from fastlstm.checks import Array
 from fastlstm.cores import borrowed
 from fastlstm.workspace import Take, fresh, kept
 from fastlstm_kernels.backward import SCRATCH
+from fastlstm_kernels.forward import TOGETHER
 from fastlstm_kernels.pack import blocks, panels_shape, transposed_shape
 from fastlstm_kernels.simd import lanes
 from fastlstm_kernels.truncated import BLOCK, TILE, shares_windows
@@ -118,7 +119,7 @@ def forwards(
         gates = take("gates", (count, rows, 4 * lanes(dtype)), dtype)
         cells = take("cells", (batch + rows, units), dtype)
     else:
-        gates = kept("gates", (count, room(batch, rows, count, dtype), 4 * lanes(dtype)), dtype)
+        gates = kept("gates", (count, max(batch, min(rows, TOGETHER)), 4 * lanes(dtype)), dtype)
         cells = numpy.empty((batch, units), dtype)
     cells[:batch, :size] = c
     cells[:batch, size:] = 0

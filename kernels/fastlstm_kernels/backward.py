@@ -4,10 +4,13 @@ The sweep leaves the gradients at the pre-activations, dz, of a chunk of steps; 
 gradients is one product, split among workers by its OUTPUT, so that each element is summed in one order.
 """
 
+import numpy as np
+
 from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.forward import NONE, WHOLE, previous_row, shares_units
 from fastlstm_kernels.gates import cell_backward
 from fastlstm_kernels.jit import jit
+from fastlstm_kernels.phases import BOARD, done, take
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import CHUNK, ROWS, WIDTH, multiply
 
@@ -43,43 +46,38 @@ def into_hidden(
 
 
 @jit(device=True)
-def _sweep_worker(
-    worker: int, workers: int, by_unit: bool, top: int, bottom: int, begin: int, end: int, offsets: Index,
+def _turn(
+    t: int, row: int, last_row: int, panel: int, last_panel: int, begin: int, end: int, offsets: Index,
     transposed: Array, code_c: int, code_h: int, gates: Array, cells: Array, delta_out: Array, delta_h: Array,
     delta_s: Array, dz: Array,
 ) -> None:
-    """Steps top down to bottom of a worker's sequences, or units; dz holds the steps begin to end - 1.
+    """Bring the gradient of step t + 1 to t's hidden state, then do step t, if they lie in the chunk begin to end - 1.
 
-    A turn first brings the gradient of step t + 1 to t's hidden state, then does step t; so the turns of a chunk run
-    from its last step to the one before its first.
+    So the turns of a chunk run from its last step to the one before its first. For some sequences, and the units of
+    some panels of U.
     """
     width, units, size = dz.shape[2], cells.shape[1], delta_out.shape[1]
     batch, vector = delta_h.shape[0], width // WIDTH
-    rows_kept, room = gates.shape[1] * width, dz.shape[1] * width
-    row, last_row = (NONE, batch) if by_unit else span(worker, workers, batch)
-    panel, last_panel = span(worker, workers, transposed.shape[0]) if by_unit else (NONE, transposed.shape[0])
+    if t + 1 < end:
+        rows = min(last_row, offsets[t + 2] - offsets[t + 1]) - row
+        if rows > 0:
+            into_hidden(dz, offsets[t + 1] - offsets[begin] + row, rows, transposed, panel, last_panel, delta_h, row)
+    if t < begin:
+        return
+    rows = min(last_row, offsets[t + 1] - offsets[t]) - row
     block, last_block = panel * WIDTH, min(last_panel * WIDTH, dz.shape[0])
-    for t in range(top, bottom - 1, -1):
-        if t + 1 < end:
-            rows = min(last_row, offsets[t + 2] - offsets[t + 1]) - row
-            if rows > 0:
-                at = offsets[t + 1] - offsets[begin] + row
-                into_hidden(dz, at, rows, transposed, panel, last_panel, delta_h, row)
-        if t < begin:
-            continue
-        rows = min(last_row, offsets[t + 1] - offsets[t]) - row
-        if rows <= 0:
-            continue
-        at, before = offsets[t] + row, previous_row(offsets, batch, t) + row
-        for r in range(rows):
-            for j in range(block * vector, min(last_block * vector, size)):
-                delta_h[row + r, j] += delta_out[at + r, j]
+    at, before = offsets[t] + row, previous_row(offsets, batch, t) + row
+    for r in range(rows):
+        for j in range(block * vector, min(last_block * vector, size)):
+            delta_h[row + r, j] += delta_out[at + r, j]
+    if rows > 0:
         for p in range(block, last_block):
             unit = p * vector
             cell_backward(
-                code_c, code_h, rows, size - unit, gates, p * rows_kept + at * width, width, cells, before * units + unit, cells,
-                (batch + at) * units + unit, units, delta_h, row * delta_h.shape[1] + unit, delta_h.shape[1], delta_s,
-                row * units + unit, units, dz, p * room + (at - offsets[begin]) * width, width,
+                code_c, code_h, rows, size - unit, gates, (p * gates.shape[1] + at) * width, width, cells,
+                before * units + unit, cells, (batch + at) * units + unit, units, delta_h,
+                row * delta_h.shape[1] + unit, delta_h.shape[1], delta_s, row * units + unit, units, dz,
+                (p * dz.shape[1] + at - offsets[begin]) * width, width,
             )
 
 
@@ -107,16 +105,16 @@ def _gather(
 
 
 @jit(device=True)
-def _products_worker(
-    worker: int, workers: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array,
-    transposed: Array, gradients: Array, d_x: Array, scratch: Array,
+def _products(
+    part: int, parts: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array,
+    transposed: Array, gradients: Array, d_x: Array, work: Array,
 ) -> None:
-    """A worker's rows of the weight gradients, and its rows of the gradient at the inputs."""
+    """A part of the rows of the weight gradients, and of the rows of the gradient at the inputs."""
     width, room, many = dz.shape[2], dz.shape[1] * dz.shape[2], gradients.shape[1]
-    rows, work = offsets[end] - offsets[begin], scratch[worker]
-    turns = (many + GROUP * workers - 1) // (GROUP * workers)
-    group = (many + turns * workers - 1) // (turns * workers)
-    for j in range(worker * group, many, workers * group):
+    rows = offsets[end] - offsets[begin]
+    turns = (many + GROUP * parts - 1) // (GROUP * parts)
+    group = (many + turns * parts - 1) // (turns * parts)
+    for j in range(part * group, many, parts * group):
         last = min(j + group, many)
         for k in range(0, rows, DEPTH):
             depth = min(DEPTH, rows - k)
@@ -125,7 +123,7 @@ def _products_worker(
                 work, NONE, WHOLE, GROUP, WHOLE, NONE, depth, last - j, dz, k * width, room, NONE, dz.shape[0], False,
                 gradients, j * width, width, many * width,
             )
-    first, last = span(worker, workers, rows if d_x.shape[0] else NONE)
+    first, last = span(part, parts, rows if d_x.shape[0] else NONE)
     inputs, taken = d_x.shape[1], (transposed.shape[1] - 1) // dz.shape[0]
     for n in range(first, last, CHUNK):
         count = min(CHUNK, last - n)
@@ -137,6 +135,54 @@ def _products_worker(
             for r in range(count):
                 for j in range(p * width, min(inputs, (p + 1) * width)):
                     d_x[offsets[begin] + n + r, j] = work[r * width + j - p * width]
+
+
+@jit(device=True)
+def _products_worker(
+    worker: int, workers: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array,
+    transposed: Array, gradients: Array, d_x: Array, scratch: Array,
+) -> None:
+    _products(
+        worker, workers, begin, end, offsets, x, hidden, dz, transposed, gradients, d_x, scratch[worker]
+    )
+
+
+@jit(device=True)
+def _backward_worker(
+    worker: int, workers: int, by_unit: bool, board: Array, offsets: Index, transposed_u: Array, transposed_w: Array,
+    code_c: int, code_h: int, x: Array, gates: Array, cells: Array, hidden: Array, delta_out: Array, delta_h: Array,
+    delta_s: Array, dz: Array, gradients: Array, d_x: Array, scratch: Array,
+) -> None:
+    end, phase, batch = offsets.shape[0] - 1, NONE, delta_h.shape[0]
+    while end > 0:
+        begin = end - 1
+        while begin > 0 and offsets[end] - offsets[begin - 1] <= dz.shape[1]:
+            begin -= 1
+        turns = 1 if by_unit else end - begin + 1  # of a phase
+        for top in range(end - 1, begin - 2, -turns):
+            part = take(board, worker, workers, phase)
+            while part >= 0:
+                row, last_row = (NONE, batch) if by_unit else span(part, workers, batch)
+                panel, last_panel = span(part, workers, transposed_u.shape[0]) if by_unit else (
+                    NONE, transposed_u.shape[0]
+                )
+                for t in range(top, top - turns, -1):
+                    _turn(
+                        t, row, last_row, panel, last_panel, begin, end, offsets, transposed_u, code_c, code_h, gates,
+                        cells, delta_out, delta_h, delta_s, dz,
+                    )
+                done(board, part, phase)
+                part = take(board, worker, workers, phase)
+            phase += 1
+        part = take(board, worker, workers, phase)
+        while part >= 0:
+            _products(
+                part, workers, begin, end, offsets, x, hidden, dz, transposed_w, gradients, d_x, scratch[worker]
+            )
+            done(board, part, phase)
+            part = take(board, worker, workers, phase)
+        phase += 1
+        end = begin
 
 
 @jit()
@@ -206,24 +252,13 @@ def backward(
     -----
     16 N H (input + H) flops.
     """
-    size, duration = delta_out.shape[1], offsets.shape[0] - 1
-    by_unit = shares_units(delta_h.shape[0], 4 * size * size, workers)
-    end = duration
-    while end > 0:
-        begin = end - 1
-        while begin > 0 and offsets[end] - offsets[begin - 1] <= dz.shape[1]:
-            begin -= 1
-        turn = 1 if by_unit else end - begin + 1
-        for top in range(end - 1, begin - 2, -turn):
-            share(
-                _sweep_worker,
-                (
-                    by_unit, top, max(begin - 1, top - turn + 1), begin, end, offsets, transposed_u, code_c, code_h,
-                    gates, cells, delta_out, delta_h, delta_s, dz,
-                ),
-                workers,
-            )
-        weight_gradients(
-            begin, end, offsets, x, hidden, dz, transposed_w, gradients, d_x, scratch, workers
-        )
-        end = begin
+    by_unit = shares_units(delta_h.shape[0], delta_out.shape[1], transposed_u.shape[0], workers)
+    board = np.zeros((workers, BOARD), np.int64)
+    share(
+        _backward_worker,
+        (
+            by_unit, board, offsets, transposed_u, transposed_w, code_c, code_h, x, gates, cells, hidden, delta_out,
+            delta_h, delta_s, dz, gradients, d_x, scratch,
+        ),
+        workers,
+    )

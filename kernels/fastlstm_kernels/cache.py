@@ -52,7 +52,12 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
             found = super().load_overload(sig, target_context)
         except Exception:  # a damaged or foreign file: whatever unpickling it raised
             return None
-        return found if found is None or found.signature.args == tuple(sig.args if hasattr(sig, "args") else sig) else None
+        if found is None or found.signature.args != tuple(sig.args if hasattr(sig, "args") else sig):
+            return None
+        # Numba runs these when a kernel comes from disk, but forgets to pass them on to what is compiled upon the
+        # kernel; that, once cached itself, would enter the threading layer before it is started, and crash.
+        found.library._reload_init.update(found.reload_init)
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel on disk, if that can be done."""

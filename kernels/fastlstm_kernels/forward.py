@@ -5,23 +5,33 @@ of falling length: step t owns rows ``offsets[t]`` to ``offsets[t + 1] - 1`` and
 simply not there. State arrays carry `batch` rows of initial state in front, so row n of a step finds the state
 before it by its place in the step before; see `previous_row`.
 
-What the inputs send to the gates is one product over many rows. Then each worker runs all time steps of its own
-sequences, without waiting for others; or, where sequences are few and the weights large, all workers share the units
-of each step.
+Workers share the units of each step: each reads its part of the weights only, which then stays in its cache. Where a
+step is too small to wait for others after it, each worker runs all time steps of its own sequences instead.
 """
+
+from typing import Any
+
+import numpy as np
 
 from fastlstm_kernels.arrays import Array, Index, intp
 from fastlstm_kernels.gates import cell_forward
 from fastlstm_kernels.jit import jit
+from fastlstm_kernels.phases import BOARD, done, take
+from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
-from fastlstm_kernels.tile import WIDTH, multiply
+from fastlstm_kernels.tile import WIDTH, each_tile, multiply, product
 
-LONG_STEP = 100_000
-"""Weights times sequences from which a parallel region a step pays.
+LONG_STEP = 6_000
+"""Multiply-adds of a step and worker from which sharing the units of each step pays.
 
-One sequence, two threads: at 128 units (65 536 weights) a step takes 9.4 µs by one and 8.8 by two, at 160 units 14
-and 11, at 256 units 44 and 26.
+One sequence, a step by one worker and by two: 32 hidden units 0.31 µs and 0.33, 64: 0.92 and 0.60, 256: 13 and 5.8.
 """
+
+TOGETHER = 96
+"""Rows of several short steps whose inputs go through the weights together."""
+
+PIPELINED = 16
+"""Cells, at least, that are computed after one another."""
 
 NONE, WHOLE = intp(0), intp(1)
 
@@ -33,60 +43,138 @@ def previous_row(offsets: Index, batch: int, t: int) -> int:
 
 
 @jit(device=True)
-def shares_units(batch: int, weights: int, workers: int) -> bool:
-    """Whether workers share the units of each step: sequences are too few to share, and steps long enough to pay."""
-    return 1 < workers and batch <= 4 * (workers - 1) and weights * batch >= LONG_STEP
+def shares_units(batch: int, size: int, blocks: int, workers: int) -> bool:
+    """Whether workers share the units of each step, rather than the sequences."""
+    work = 4 * batch * size * size // workers
+    return workers == 1 or (blocks >= workers and work >= LONG_STEP)
 
 
 @jit(device=True)
-def _input_worker(
-    worker: int, workers: int, x: Array, first_row: int, rows: int, panels: Array, z: Array
+def _add_inputs(
+    x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int
 ) -> None:
-    """What some rows of the inputs send to the gates, from row 0 of z on."""
-    depth, width = panels.shape[1], panels.shape[2]
-    begin, end = span(worker, workers, rows)
+    """What some rows of the inputs send to panels first to last - 1 of the gates, biases included."""
+    inputs, width = x.shape[1], panels.shape[2]
     multiply(
-        x, (first_row + begin) * x.shape[1], x.shape[1], WHOLE, WHOLE, NONE, x.shape[1], end - begin, panels, width,
-        depth * width, NONE, panels.shape[0], True, z, begin * width, width, z.shape[1] * width,
+        x, row * inputs, inputs, WHOLE, WHOLE, NONE, inputs, rows, panels, width, panels.shape[1] * width, first, last,
+        True, z, at * width, width, z.shape[1] * width,
     )
 
 
 @jit(device=True)
 def _add_recurrent(
-    rows: int, before: int, here: int, inputs: int, panels: Array, first: int, last: int, z: Array,
-    hidden: Array,
+    hidden: Array, row: int, rows: int, inputs: int, panels: Array, first: int, last: int, z: Array, at: int
 ) -> None:
     """What some rows of hidden states send to panels first to last - 1 of the gates."""
     size, width = hidden.shape[1], panels.shape[2]
     multiply(
-        hidden, before * size, size, WHOLE, WHOLE, NONE, size, rows, panels, (1 + inputs) * width,
-        panels.shape[1] * width, first, last, False, z, here * width, width, z.shape[1] * width,
+        hidden, row * size, size, WHOLE, WHOLE, NONE, size, rows, panels, (1 + inputs) * width,
+        panels.shape[1] * width, first, last, False, z, at * width, width, z.shape[1] * width,
+    )
+
+
+@operation
+def step_panels(
+    v: Machine, code_c: Count, code_h: Count, rows: Count, first: Count, last: Count, size: Count, h_prev: Place,
+    panels: Place, panel: Count, z: Place, z_panel: Count, s_prev: Place, s: Place, s_row: Count, h: Place,
+) -> None:
+    """One step of some rows and of panels first to last - 1, whose inputs have been added into z.
+
+    The places are those of the first row, of unit 0, and, for the weights, of the first hidden state's.
+    """
+    width = WIDTH * v.lanes
+    # A cell's operations wait for each other, so several rows or panels must be under way at once: panel by panel,
+    # one row took 1.6 times as long.
+    group = v.quotient(rows + (PIPELINED - 1), rows)
+
+    def of_group(k: Any) -> list[Any]:
+        begin = first + k * group
+        count = v.least(group, last - begin)
+
+        def product_of_panel(k: Any) -> list[Any]:
+            p = begin + k
+
+            def of_tile(row: Any, many: Any) -> None:
+                place = z + (p * z_panel + row * width)
+                product(v, many, place, width, h_prev + row * size, size, 1, 1, 0, size, panels + p * panel, place, width)
+
+            each_tile(v, rows, of_tile)
+            return []
+
+        def cells_of_panel(k: Any) -> list[Any]:
+            p = begin + k
+            unit = p * v.lanes
+            cell_forward(
+                v, code_c, code_h, rows, size - unit, z + p * z_panel, width, s_prev + unit, s + unit, s_row, h + unit,
+                size,
+            )
+            return []
+
+        v.repeat(count, [], product_of_panel)
+        v.repeat(count, [], cells_of_panel)
+        return []
+
+    v.repeat(v.quotient(last - first + (group - 1), group), [], of_group)
+
+
+@jit(device=True)
+def _step(
+    t: int, row: int, rows: int, first: int, last: int, keep: bool, offsets: Index, inputs: int, panels: Array,
+    code_c: int, code_h: int, z: Array, at: int, cells: Array, hidden: Array,
+) -> None:
+    """One step of some sequences and panels, whose inputs have been added into z."""
+    size, units, width = hidden.shape[1], cells.shape[1], panels.shape[2]
+    batch = hidden.shape[0] - offsets[-1]
+    before, here = previous_row(offsets, batch, t) + row, batch + offsets[t] + row
+    s_prev, s = (before, here) if keep else (row, row)
+    step_panels(
+        code_c, code_h, rows, first, last, size, hidden, before * size, panels, (1 + inputs) * width,
+        panels.shape[1] * width, z, at * width, z.shape[1] * width, cells, s_prev * units, cells, s * units, units,
+        hidden, here * size,
     )
 
 
 @jit(device=True)
-def _step_worker(
-    worker: int, workers: int, by_unit: bool, begin: int, end: int, origin: int, keep: bool, offsets: Index,
-    inputs: int, panels: Array, code_c: int, code_h: int, z: Array, cells: Array, hidden: Array,
+def _forward_worker(
+    worker: int, workers: int, by_unit: bool, board: Array, keep: bool, offsets: Index, x: Array, panels: Array,
+    code_c: int, code_h: int, z: Array, cells: Array, hidden: Array,
 ) -> None:
-    """Steps begin to end - 1 of a worker's sequences, or of its units of all; z holds the rows from `origin` on."""
-    size, units, width, room = hidden.shape[1], cells.shape[1], panels.shape[2], z.shape[1]
-    batch, vector = hidden.shape[0] - offsets[-1], width // WIDTH
-    row, last_row = (NONE, batch) if by_unit else span(worker, workers, batch)
-    first, last = span(worker, workers, panels.shape[0]) if by_unit else (NONE, panels.shape[0])
-    for t in range(begin, end):
-        rows = min(last_row, offsets[t + 1] - offsets[t]) - row
-        if rows <= 0:
-            break
-        before, at = previous_row(offsets, batch, t) + row, offsets[t] + row
-        _add_recurrent(rows, before, at - origin, inputs, panels, first, last, z, hidden)
-        s_prev, s = (before, batch + at) if keep else (row, row)
-        for p in range(first, last):
-            unit = p * vector
-            cell_forward(
-                code_c, code_h, rows, size - unit, z, (p * room + at - origin) * width, width, cells, s_prev * units + unit, cells,
-                s * units + unit, units, hidden, (batch + at) * size + unit, size,
+    duration, inputs = offsets.shape[0] - 1, x.shape[1]
+    if not by_unit:
+        row, last_row = span(worker, workers, hidden.shape[0] - offsets[-1])
+        for t in range(duration):
+            rows = min(last_row, offsets[t + 1] - offsets[t]) - row
+            if rows <= 0:
+                break
+            at = row + offsets[t] if keep else row
+            _add_inputs(x, row + offsets[t], rows, panels, NONE, panels.shape[0], z, at)
+            _step(
+                t, row, rows, NONE, panels.shape[0], keep, offsets, inputs, panels, code_c, code_h, z, at, cells, hidden
             )
+        return
+    begin = end = NONE
+    for t in range(duration):
+        rows = offsets[t + 1] - offsets[t]
+        if rows == 0:
+            break
+        fresh = t == end
+        if fresh:
+            begin, end = end, end + 1
+            while end < duration and offsets[end + 1] - offsets[begin] <= TOGETHER:
+                end += 1
+        origin = NONE if keep else offsets[begin]
+        part = take(board, worker, workers, t)
+        while part >= 0:
+            first, last = span(part, workers, panels.shape[0])
+            if fresh:
+                many = offsets[end] - offsets[begin]
+                _add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
+            _step(
+                t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, z, offsets[t] - origin, cells,
+                hidden,
+            )
+            done(board, part, t)
+            part = take(board, worker, workers, t)
 
 
 @jit()
@@ -109,8 +197,8 @@ def forward(
     keep : bool
         Whether all that the way back needs is kept.
     z : (units / lanes rounded up, rows, 4 lanes) array
-        Overwritten; to be kept it has N rows, and then it holds the gates F, I, C, Hf of each vector of units.
-        Otherwise as many as should be worked on at once, at least those of one step.
+        Overwritten. To be kept it has N rows, and then it holds the gates F, I, C, Hf of each vector of units;
+        otherwise TOGETHER rows, and at least as many as a step.
     cells : (batch + N or batch, units rounded up) array
         Cell states: kept for all rows, after `batch` initial ones; or carried in place.
     hidden : (batch + N, H) array
@@ -120,27 +208,13 @@ def forward(
 
     Notes
     -----
-    8 N H (input + H) flops; each step reads the recurrent weights once per worker.
+    8 N H (input + H) flops; each step reads the weights once, or once per worker.
     """
-    batch, size, duration = hidden.shape[0] - offsets[-1], hidden.shape[1], offsets.shape[0] - 1
-    by_unit = shares_units(batch, 4 * size * size, workers)
-    begin = NONE
-    while begin < duration and offsets[begin + 1] > offsets[begin]:
-        end = begin + 1
-        while end < duration and offsets[end + 1] - offsets[begin] <= z.shape[1]:
-            end += 1
-        origin = offsets[begin]
-        share(_input_worker, (x, origin, offsets[end] - origin, panels, z), workers)
-        for t in range(begin, end, 1 if by_unit else end - begin):
-            share(
-                _step_worker,
-                (
-                    by_unit, t, t + 1 if by_unit else end, origin, keep, offsets, x.shape[1], panels, code_c, code_h, z,
-                    cells, hidden,
-                ),
-                workers,
-            )
-        begin = end
+    by_unit = shares_units(hidden.shape[0] - offsets[-1], hidden.shape[1], panels.shape[0], workers)
+    board = np.zeros((workers, BOARD), np.int64)
+    share(
+        _forward_worker, (by_unit, board, keep, offsets, x, panels, code_c, code_h, z, cells, hidden), workers
+    )
 
 
 @jit()
@@ -158,10 +232,18 @@ def preactivations(x: Array, offsets: Index, panels: Array, z: Array, hidden: Ar
     -----
     8 N H (input + H) flops.
     """
+    share(_preactivations_worker, (x, offsets, panels, z, hidden), workers)
+
+
+@jit(device=True)
+def _preactivations_worker(
+    worker: int, workers: int, x: Array, offsets: Index, panels: Array, z: Array, hidden: Array
+) -> None:
     batch = hidden.shape[0] - offsets[-1]
-    share(_input_worker, (x, NONE, offsets[-1], panels, z), workers)
+    first, last = span(worker, workers, panels.shape[0])
+    _add_inputs(x, NONE, offsets[-1], panels, first, last, z, NONE)
     for t in range(offsets.shape[0] - 1):
         _add_recurrent(
-            offsets[t + 1] - offsets[t], previous_row(offsets, batch, t), offsets[t], x.shape[1], panels, NONE,
-            panels.shape[0], z, hidden,
+            hidden, previous_row(offsets, batch, t), offsets[t + 1] - offsets[t], x.shape[1], panels, first, last, z,
+            offsets[t],
         )

@@ -21,10 +21,9 @@ def _gates(v: Machine, place: Any) -> list[Any]:
     return [v.load(place + g * v.lanes) for g in range(4)]
 
 
-@operation
 def cell_forward(
-    v: Machine, code_c: Count, code_h: Count, rows: Count, units: Count, z: Place, z_row: Count, s_prev: Place,
-    s: Place, s_row: Count, h: Place, h_row: Count,
+    v: Machine, code_c: Any, code_h: Any, rows: Any, units: Any, z: Any, z_row: Any, s_prev: Any, s: Any, s_row: Any,
+    h: Any, h_row: Any,
 ) -> None:
     """One step of one vector of units of some rows; mirrors `oracle.LSTM.feed_forward_and_cache`.
 

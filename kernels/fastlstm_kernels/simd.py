@@ -274,9 +274,13 @@ class Emitter:
         """A scalar condition as the integer 1 or 0, for `choose`."""
         return Value(self, self.builder.zext(condition.ir, _INT))
 
-    def quotient(self, n: Value, divisor: int) -> Value:
+    def least(self, a: Value, b: Value) -> Value:
+        """The lesser of two integers."""
+        return Value(self, self.builder.select(self.builder.icmp_signed("<", a.ir, b.ir), a.ir, b.ir))
+
+    def quotient(self, n: Value, divisor: Any) -> Value:
         """n // divisor, of integers that are not negative."""
-        return Value(self, self.builder.udiv(n.ir, _INT(divisor)))
+        return Value(self, self.builder.udiv(n.ir, self.like(divisor, _INT)))
 
 
 def _number(value: Any, kind: ir.Type) -> Any:
@@ -375,6 +379,10 @@ class Simulator:
     def truth(self, condition: bool) -> int:
         """See `Emitter`."""
         return int(condition)
+
+    def least(self, a: int, b: int) -> int:
+        """See `Emitter`."""
+        return min(a, b)
 
     def quotient(self, n: int, divisor: int) -> int:
         """See `Emitter`."""

@@ -2,11 +2,10 @@
 
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.arrays import Array
-from fastlstm_kernels.forward import NONE, WHOLE
-from fastlstm_kernels.gates import cell_forward
+from fastlstm_kernels.forward import NONE, WHOLE, step_panels
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.threads import share, span
-from fastlstm_kernels.tile import WIDTH, multiply
+from fastlstm_kernels.tile import multiply
 
 
 @jit(device=True)
@@ -20,16 +19,10 @@ def _step_worker(
         x, NONE, inputs, WHOLE, WHOLE, NONE, inputs, batch, panels, width, depth * width, first, last, True, z, NONE,
         width, batch * width,
     )
-    multiply(
-        hidden, now * batch * size, size, WHOLE, WHOLE, NONE, size, batch, panels, (1 + inputs) * width, depth * width,
-        first, last, False, z, NONE, width, batch * width,
+    step_panels(
+        TANH, TANH, batch, first, last, size, hidden, now * batch * size, panels, (1 + inputs) * width, depth * width,
+        z, NONE, batch * width, cells, NONE, cells, NONE, units, hidden, (1 - now) * batch * size,
     )
-    for p in range(first, last):
-        unit = p * (width // WIDTH)
-        cell_forward(
-            TANH, TANH, batch, size - unit, z, p * batch * width, width, cells, unit, cells, unit, units, hidden,
-            (1 - now) * batch * size + unit, size,
-        )
 
 
 @jit()

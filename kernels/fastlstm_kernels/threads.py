@@ -5,6 +5,8 @@ worker. All kernels go through the same small `prange` loop, which calls them th
 compilation (1.2 s a region) is paid once and not for every kernel. One worker is called directly, so that serial
 work never enters a threading layer.
 
+Within a region, work that has to wait for other work goes in phases; see `phases`.
+
 Every result is bitwise the same for any number of workers, because each element is computed by one of them, in one
 order. While a worker runs, denormal numbers count as zero (x86), and the thread's setting is restored afterwards:
 saturated gates would make a step many times slower.

@@ -35,14 +35,12 @@ def vectors_of(rows: int) -> int:
     return WIDTH if rows * WIDTH + WIDTH + 1 <= REGISTERS else WIDTH // 2
 
 
-@operation
-def tile(
-    v: Machine, rows: Count, a: Place, a_row: Count, a_k: Count, outer: Count, a_outer: Count, inner: Count, b: Place,
-    fresh: Count, c: Place, c_row: Count,
+def product(
+    v: Machine, rows: Any, start: Any, start_row: Any, a: Any, a_row: Any, a_k: Any, outer: Any, a_outer: Any,
+    inner: Any, b: Any, c: Any, c_row: Any,
 ) -> None:
-    """A few rows of one panel's product; see `multiply` for the arguments."""
+    """Up to ROWS rows of one panel's product: what is at `start`, plus the sum, to `c`; see `multiply`."""
     width = WIDTH * v.lanes
-    start, start_row = v.choose(fresh, {0: lambda: [c, c_row * 1], 1: lambda: [b + -width, c_row * 0]})
 
     def of_rows(count: int) -> Any:
         vectors = vectors_of(count)
@@ -75,6 +73,29 @@ def tile(
         return lambda: v.repeat(WIDTH // vectors, [], part) and None
 
     v.choose(rows, {count: of_rows(count) for count in range(1, ROWS + 1)})
+
+
+@operation
+def tile(
+    v: Machine, rows: Count, a: Place, a_row: Count, a_k: Count, outer: Count, a_outer: Count, inner: Count, b: Place,
+    fresh: Count, c: Place, c_row: Count,
+) -> None:
+    """A few rows of one panel's product; see `multiply` for the arguments."""
+    start, start_row = v.choose(fresh, {0: lambda: [c, c_row * 1], 1: lambda: [b + -WIDTH * v.lanes, c_row * 0]})
+    product(v, rows, start, start_row, a, a_row, a_k, outer, a_outer, inner, b, c, c_row)
+
+
+def each_tile(v: Machine, rows: Any, body: Any) -> None:
+    """Run ``body(row, count)`` for tiles of nearly equal numbers of rows: 4 + 3 rather than 6 + 1."""
+    tiles = v.quotient(rows + (ROWS - 1), ROWS)
+
+    def turn(k: Any, row: Any) -> list[Any]:
+        left = tiles - k
+        count = v.quotient(rows - row + (left - 1), left)
+        body(row, count)
+        return [row + count]
+
+    v.repeat(tiles, [rows * 0], turn)
 
 
 @jit(device=True)
@@ -121,11 +142,11 @@ def multiply(
                 begins = fresh and o == 0 and k == 0
                 for p in range(first, last):
                     line = b_at + p * b_panel + (o * inner + k) * width
-                    for r in range(chunk, chunk + many, ROWS):
-                        here = c_at + p * c_panel + r * c_row
-                        left = a_at + r * a_row + o * a_outer + k * a_k
-                        count, outers = min(ROWS, chunk + many - r), min(stride, outer - o)
+                    r = chunk
+                    for left in range((many + ROWS - 1) // ROWS, 0, -1):
+                        count = (chunk + many - r + left - 1) // left  # 4 + 3 rows rather than 6 + 1
                         tile(
-                            count, a, left, a_row, a_k, outers, a_outer, min(depth, inner - k), b, line, begins, c,
-                            here, c_row,
+                            count, a, a_at + r * a_row + o * a_outer + k * a_k, a_row, a_k, min(stride, outer - o),
+                            a_outer, min(depth, inner - k), b, line, begins, c, c_at + p * c_panel + r * c_row, c_row,
                         )
+                        r += count
