@@ -4,17 +4,21 @@ The sweep leaves the gradients at the pre-activations, dz, of a chunk of steps; 
 gradients is one product, split among workers by its OUTPUT, so that each element is summed in one order.
 """
 
+from typing import Any
+
 import numpy as np
 
+from fastlstm_kernels.activations import each_vector
 from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.forward import NONE, WHOLE, previous_row, shares_units
 from fastlstm_kernels.gates import cell_backward
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import BOARD, done, take
+from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import CHUNK, ROWS, WIDTH, multiply
 
-GROUP = 8 * ROWS
+GROUP = 16 * ROWS
 """Rows of the weight gradients that are formed together."""
 
 DEPTH = 256
@@ -81,6 +85,25 @@ def _turn(
             )
 
 
+@operation
+def _copy_rows(v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, out: Place, out_row: Count) -> None:
+    """Some columns of some rows."""
+
+    def row(r: Any) -> list[Any]:
+        source, target = a + r * a_row, out + r * out_row
+
+        def part(offset: Any, mask: Any) -> None:
+            if mask is None:
+                v.store(target + offset, v.load(source + offset))
+            else:
+                v.store_part(target + offset, v.load_part(source + offset, mask), mask)
+
+        each_vector(v, columns, part)
+        return []
+
+    v.repeat(rows, [], row)
+
+
 @jit(device=True)
 def _gather(
     x: Array, hidden: Array, offsets: Index, begin: int, row: int, rows: int, first: int, last: int, scratch: Array
@@ -89,19 +112,30 @@ def _gather(
 
     `row` counts from the first row of step `begin`.
     """
-    batch, inputs, n = hidden.shape[0] - offsets[-1], x.shape[1], offsets[begin] + row
-    t = begin
-    for k in range(rows):
+    batch, inputs, size, n = hidden.shape[0] - offsets[-1], x.shape[1], hidden.shape[1], offsets[begin] + row
+    if first == 0:
+        for k in range(rows):
+            scratch[k * GROUP] = 1
+    left, right = max(1, first), min(last, 1 + inputs)
+    if left < right:
+        _copy_rows(rows, right - left, x, n * inputs + left - 1, inputs, scratch, left - first, GROUP)
+    left = max(1 + inputs, first)
+    if left >= last:
+        return
+    t, k = begin, NONE
+    while k < rows:
         while n + k >= offsets[t + 1]:
             t += 1
-        line = k * GROUP - first
-        before = previous_row(offsets, batch, t) + n + k - offsets[t]
-        if first == 0:
-            scratch[line] = 1
-        for j in range(max(1, first), min(last, 1 + inputs)):
-            scratch[line + j] = x[n + k, j - 1]
-        for j in range(max(1 + inputs, first), last):
-            scratch[line + j] = hidden[before, j - 1 - inputs]
+        # States lie in a row, through many steps, as long as no sequence ends.
+        before, start = previous_row(offsets, batch, t) + n + k - offsets[t], k
+        k = min(rows, offsets[t + 1] - n)
+        while k < rows and previous_row(offsets, batch, t + 1) == before + k - start:
+            t += 1
+            k = min(rows, offsets[t + 1] - n)
+        _copy_rows(
+            k - start, last - left, hidden, before * size + left - 1 - inputs, size, scratch,
+            start * GROUP + left - first, GROUP,
+        )
 
 
 @jit(device=True)
@@ -132,9 +166,10 @@ def _products(
                 dz, n * width, width, WHOLE, dz.shape[0], room, taken, count, transposed, width,
                 transposed.shape[1] * width, p, p + 1, True, work, -p * width, width, width,
             )
-            for r in range(count):
-                for j in range(p * width, min(inputs, (p + 1) * width)):
-                    d_x[offsets[begin] + n + r, j] = work[r * width + j - p * width]
+            _copy_rows(
+                count, min(width, inputs - p * width), work, NONE, width, d_x,
+                (offsets[begin] + n) * inputs + p * width, inputs,
+            )
 
 
 @jit(device=True)
