@@ -11,12 +11,13 @@ TIMEOUT = 120
 """Seconds after which a process counts as hung."""
 
 
-def start(script: str, *arguments: str, path: Any = (ROOT, ROOT / "kernels"), **environment: str) -> Any:
-    """A Python process in which warnings are errors, with what it finds on its path; `environment` is added to ours."""
+def start(script: Any, *arguments: str, path: Any = (ROOT, ROOT / "kernels"), **environment: str) -> Any:
+    """A Python process that runs a text or a file, warnings being errors; `environment` is added to ours."""
     given = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), **environment}
+    what = [str(script)] if isinstance(script, Path) else ["-c", script]
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", script, *arguments], env=given, text=True, cwd=ROOT,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-W", "error", *what, *arguments], env=given, text=True, cwd=ROOT, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -32,6 +33,6 @@ def finish(process: Any) -> str:
     return str(output)
 
 
-def run(script: str, *arguments: str, **settings: Any) -> str:
+def run(script: Any, *arguments: str, **settings: Any) -> str:
     """Output of a process that `start` makes and `finish` waits for."""
     return finish(start(script, *arguments, **settings))
