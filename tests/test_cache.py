@@ -2,10 +2,12 @@
 
 import shutil
 
+import llvmlite.binding
 import numpy
 import pytest
 
 from fastlstm_kernels.activations import TANH
+from fastlstm_kernels.cache import Entries
 from fastlstm_kernels.gates import FORGET
 from tests.helpers import JIT_OFF
 from tests.processes import ROOT, finish, run, start
@@ -116,6 +118,56 @@ def test_another_cpu_does_not_take_the_kernels_of_this_one(filled, other):
     assert answer(filled) == [1]
 
 
+def test_a_vector_is_as_wide_as_the_features_say_that_numba_compiles_for(filled):
+    width = "from fastlstm_kernels.simd import VECTOR_BYTES; print(VECTOR_BYTES)"
+    name = llvmlite.binding.get_host_cpu_name()
+    assert run(width, NUMBA_CPU_NAME=name) == run(width)
+    assert answer(filled, NUMBA_CPU_NAME=name) == [1], "to Numba it is the same CPU, named or not"
+    assert run(width, NUMBA_ENABLE_AVX="0") == run(width, NUMBA_CPU_NAME="generic")
+
+
+def entries(folder, stamp):
+    folder.mkdir(exist_ok=True)
+    return Entries(str(folder), "kernel", stamp)
+
+
+@pytest.mark.parametrize(("stamp", "key"), [("another", "key"), ("stamp", "another")])
+def test_an_entry_of_another_process_under_the_same_number_is_not_used(tmp_path, stamp, key):
+    ours, theirs = entries(tmp_path / "a", "stamp"), entries(tmp_path / "b", stamp)
+    ours.save("key", "our kernel")
+    assert ours.load("key") == "our kernel"
+    theirs.save(key, "their kernel")
+    shutil.copytree(tmp_path / "b", tmp_path / "a", ignore=shutil.ignore_patterns("*.nbi"), dirs_exist_ok=True)
+    assert ours.load("key") is None
+    ours.save("key", "our kernel")
+    assert ours.load("key") == "our kernel"
+
+
+def test_no_changed_bit_goes_unnoticed(tmp_path):
+    ours = entries(tmp_path, "stamp")
+    ours.save("key", "kernel")
+    (file,) = tmp_path.glob("*.nbc")
+    content = file.read_bytes()
+    for k in range(len(content)):
+        file.write_bytes(content[:k] + bytes([content[k] ^ 1]) + content[k + 1 :])
+        try:
+            found = ours.load("key")
+        except Exception:  # which counts as none: see the damaged files
+            continue
+        assert found in (None, "kernel"), k
+
+
+def test_sources_in_an_archive(package, tmp_path):
+    archive, users = tmp_path / "kernels.zip", tmp_path / "cache"
+    for stamp in range(2):
+        with (package / "fastlstm_kernels" / "arrays.py").open("a") as file:
+            file.write(f"# {stamp}\n")
+        shutil.make_archive(str(archive.with_suffix("")), "zip", package)
+        for hits in ([0], [1]):
+            # Numba keeps what comes from an archive in the user's own folder.
+            assert answer("", path=[archive], HOME=str(users), XDG_CACHE_HOME=str(users)) == hits
+
+
 def test_processes_that_compile_at_once_do_not_mix_up_their_kernels(tmp_path):
     cache = tmp_path / "cache"
     kinds = [("float32",), ("float64",), ("float32", "float64"), ("float64", "float32")]
@@ -160,6 +212,19 @@ def test_without_a_setting_kernels_are_kept_with_the_package(package):
     assert answer("", path=[package]) == [1]
 
 
+def test_two_reasons_make_one_warning(tmp_path):
+    *results, _ = run("""
+import os
+from numba.core import caching
+numbers = iter((28, 122))
+def failing(*args):
+    number = next(numbers)
+    raise OSError(number, os.strerror(number))
+caching.os.replace = failing
+""" + WARNED, "float32", "float64", NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
+    assert len(results) == 2
+
+
 FAILURES = {
     "no room": "from numba.core import caching; caching.os.replace = fail(28)",
     "no permission to write": "from numba.core import caching; caching.open = fail(13)",
@@ -202,9 +267,7 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param("nbi", marks=pytest.mark.xfail(reason="what it raises comes out of the first call")), "nbc"]
-)
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
 def test_a_damaged_file_is_written_anew(filled, kind):
     for name, damage in DAMAGE.items():
         files = list(filled.rglob(f"*gate_delta*.{kind}"))
