@@ -77,9 +77,10 @@ def _sweep_worker(
         for p in range(block, last_block):
             unit = p * vector
             cell_backward(
-                code_c, code_h, rows, size - unit, gates, p * rows_kept + at * width, width, cells, before * units + unit, cells,
-                (batch + at) * units + unit, units, delta_h, row * delta_h.shape[1] + unit, delta_h.shape[1], delta_s,
-                row * units + unit, units, dz, p * room + (at - offsets[begin]) * width, width,
+                code_c, code_h, rows, size - unit, gates, p * rows_kept + at * width, width, cells,
+                before * units + unit, cells, (batch + at) * units + unit, units, delta_h,
+                row * delta_h.shape[1] + unit, delta_h.shape[1], delta_s, row * units + unit, units, dz,
+                p * room + (at - offsets[begin]) * width, width,
             )
 
 

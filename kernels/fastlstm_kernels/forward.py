@@ -35,7 +35,7 @@ def previous_row(offsets: Index, batch: int, t: int) -> int:
 @jit(device=True)
 def shares_units(batch: int, weights: int, workers: int) -> bool:
     """Whether workers share the units of each step: sequences are too few to share, and steps long enough to pay."""
-    return 1 < workers and batch <= 4 * (workers - 1) and weights * batch >= LONG_STEP
+    return workers > 1 and batch <= 4 * (workers - 1) and weights * batch >= LONG_STEP
 
 
 @jit(device=True)
@@ -84,8 +84,8 @@ def _step_worker(
         for p in range(first, last):
             unit = p * vector
             cell_forward(
-                code_c, code_h, rows, size - unit, z, (p * room + at - origin) * width, width, cells, s_prev * units + unit, cells,
-                s * units + unit, units, hidden, (batch + at) * size + unit, size,
+                code_c, code_h, rows, size - unit, z, (p * room + at - origin) * width, width, cells,
+                s_prev * units + unit, cells, s * units + unit, units, hidden, (batch + at) * size + unit, size,
             )
 
 
