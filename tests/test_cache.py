@@ -91,6 +91,34 @@ def test_the_second_process_compiles_nothing(filled):
     assert answer(filled, "float32", "float64") == [1, 1]
 
 
+SHARING = """
+import sys
+import numpy
+from fastlstm_kernels.jit import jit
+from fastlstm_kernels.threads import share
+
+@jit(device=True)
+def add(worker, workers, a):
+    a[worker] += 1
+
+@jit()
+def kernel(a, workers):
+    share(add, (a,), workers)
+
+a = numpy.zeros(2, sys.argv[1])
+kernel(a, 1)
+kernel(a, 2)
+print(*a.tolist())
+"""
+
+
+def test_a_kernel_compiled_with_a_parallel_region_from_the_cache_runs_from_the_cache(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SHARING, "utf-8")
+    for dtype in ("float32", "float64", "float64", "float32"):
+        assert run(script, dtype, NUMBA_CACHE_DIR=str(tmp_path / "cache")).split() == ["2.0", "1.0"]
+
+
 def test_importing_compiles_nothing():
     run("""
 from numba.core import event

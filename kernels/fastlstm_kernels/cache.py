@@ -87,9 +87,14 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """A compiled kernel from disk, or None where there is none that can be used."""
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception:  # a damaged or foreign file: whatever unpickling it raised
             return None
+        if found is not None:
+            # What has to run before this kernel can, starting the threads, a kernel that is compiled with it inherits
+            # from here. Numba leaves it out: loading that kernel then ends a process that has started none.
+            found.library._reload_init.update(found.reload_init)
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel on disk, if that can be done."""
