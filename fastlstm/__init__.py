@@ -4,5 +4,6 @@ from fastlstm import activations, compat, nn
 from fastlstm.activations import PerformanceWarning
 from fastlstm.lstm import LSTM
 from fastlstm.version import __version__
+from fastlstm.warmup import warmup
 
-__all__ = ["LSTM", "PerformanceWarning", "__version__", "activations", "compat", "nn"]
+__all__ = ["LSTM", "PerformanceWarning", "__version__", "activations", "compat", "nn", "warmup"]

@@ -2,7 +2,8 @@
 
 Numba's workqueue layer aborts the process when two Python threads enter it at once, and GNU's OpenMP when a forked
 child does whose parent has used it. So one call at a time gets several cores, whatever the layer; a call that finds
-them taken runs on the one it has, with bitwise the same result. So does every call in such a child.
+them taken runs on the one it has, with bitwise the same result. So does every call in such a child. A fork waits for
+what Numba compiles in other threads, whose lock nobody would release in the child.
 """
 
 import os
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel
 
 SHARE = 200_000
@@ -22,12 +24,17 @@ _alone = False
 
 def _after_fork() -> None:
     global _taken, _alone
+    global_compiler_lock.release()
     _taken = threading.Lock()
     _alone = _alone or bool(getattr(parallel, "_is_initialized", True))
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=_after_fork,
+    )
 
 
 @contextmanager

@@ -198,10 +198,10 @@ def backwards(
             stores, lines = (1, duration * batch) if together else (workers, max(TILE, BLOCK))
             delta_h = kept("delta_h", (stores, lines, padded), dtype)
             delta_c = kept("delta_c", (stores, lines, units), dtype)
+            tiles = kept("tiles", (workers, count, max(TILE, batch), width), dtype)
             kernels.truncated_backward(
                 run.offsets, truncate, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h,
-                delta_c, kept("dz", run.gates.shape, dtype), kept("tiles", (workers, count, max(TILE, batch), width), dtype),
-                sums, d_x, scratch, workers,
+                delta_c, kept("dz", run.gates.shape, dtype), tiles, sums, d_x, scratch, workers,
             )
             delta_h, delta_c = delta_h[0], delta_c[0]
         kernels.unpack(sums, weights.order, *gradients, workers)

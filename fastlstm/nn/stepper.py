@@ -53,7 +53,7 @@ class Stepper:
         Returns
         -------
         (batch, hidden) array
-            The hidden state; overwritten by the step after the next, so copy what is to be kept.
+            The hidden state, to be read only; overwritten by the step after the next, so copy what is to be kept.
 
         Raises
         ------
@@ -88,6 +88,7 @@ class Stepper:
         if not isinstance(value, tuple | list) or len(value) != 2:
             raise TypeError(f"state must be a tuple of two arrays, hidden and cell, got {type(value).__name__}")
         h, c = (checks.shaped_array(f"state[{k}]", part, shape, self._x.dtype) for k, part in enumerate(value))
+        self._renew_outputs()
         self._hidden[self._now], self._cells[:, : shape[1]] = h, c
 
     def reset(self, rows: Any = None) -> None:
@@ -104,5 +105,11 @@ class Stepper:
             There is no such row.
         """
         which = slice(None) if rows is None else rows
-        self._hidden[self._now][which] = 0
-        self._cells[which] = 0
+        self._cells[which, :] = 0
+        self._renew_outputs()
+        self._hidden[self._now][which, :] = 0
+
+    def _renew_outputs(self) -> None:
+        """Leave to the caller the outputs it may still hold, before the state changes between steps."""
+        self._hidden = self._hidden.copy()
+        self._outputs = list(self._hidden)

@@ -86,10 +86,10 @@ def hidden_filter_gate_delta(delta_filter: Any, hf: Any) -> Any:
 @operation
 def cell_backward(
     v: Machine, code_c: Count, code_h: Count, rows: Count, units: Count, gates: Place, gates_row: Count,
-    s_prev: Place, s: Place, s_row: Count, delta_h: Place, delta_h_row: Count, delta_s: Place, delta_s_row: Count, dz: Place,
-    dz_row: Count,
+    s_prev: Place, s: Place, s_row: Count, delta_h: Place, delta_h_row: Count, delta_s: Place, delta_s_row: Count,
+    dz: Place, dz_row: Count,
 ) -> None:
-    """One step back of one vector of units of some rows; mirrors `oracle.LSTM.back_propagate_through_time`'s inner loop.
+    """One step back of one vector of units of some rows; mirrors `oracle.LSTM.back_propagate_through_time`.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ Parameters lie in one flat array, layer after layer from layer 1 on: weights (si
 (n, sizes[l]).
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def network_work(sizes: Sequence[int], n: int, workers: int, dtype: Any) -> int:
     """Elements of the `work` array of the kernels below, for mini-batches of `n` examples."""
     width = WIDTH * lanes(dtype)
     padded = [-(-size // width) * width for size in sizes]
-    each = zip(padded[:-1], padded[1:], strict=True)
+    each = itertools.pairwise(padded)
     return workers * SCRATCH + max(
         (2 * (1 + inputs) * outputs + inputs * (1 + outputs) + n * outputs for inputs, outputs in each), default=0
     )

@@ -10,8 +10,8 @@ columns 4 L p …, after a row of zeros one row for each element of a row of gat
 
     transposed (columns / 4 L rounded up, 1 + units rounded up · 4, 4 L)
 
-(or · 3: the "reference" gradient leaves the hidden filter's weights out). What a matrix lacks of a whole panel is zero. `order` tells where each of the gates f, i, c, hf stands among the rows
-of a user's weights.
+(or · 3: the "reference" gradient leaves the hidden filter's weights out). What a matrix lacks of a whole panel is
+zero. `order` tells where each of the gates f, i, c, hf stands among the rows of a user's weights.
 """
 
 from typing import Any

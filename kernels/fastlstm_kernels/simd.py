@@ -17,6 +17,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
@@ -34,15 +35,12 @@ _INT = ir.IntType(64)
 
 
 def _host() -> tuple[int, int]:
-    """Bytes of a vector register, and how many registers there are."""
-    if numba.config.CPU_NAME or numba.config.CPU_FEATURES is not None:
-        named = str(numba.config.CPU_FEATURES or "")
-        features = {name: f"+{name}" in named for name in ("avx512f", "avx", "neon")}
-    else:
-        features = dict(llvm.get_host_cpu_features())
-    if features.get("avx512f"):
+    """Bytes of a vector register, and how many registers there are; by the features that Numba compiles for."""
+    given = numba.config.CPU_FEATURES
+    features = str(get_host_cpu_features() if given is None else given).split(",")
+    if "+avx512f" in features:
         return 64, 32
-    if features.get("avx"):
+    if "+avx" in features:
         return 32, 16
     return 16, 32 if llvm.get_process_triple().startswith(("aarch64", "arm64")) else 16
 
@@ -52,7 +50,7 @@ VECTOR_BYTES, REGISTERS = _host()
 
 def lanes(dtype: Any) -> int:
     """Elements of one vector of a float dtype (NumPy's or Numba's)."""
-    return VECTOR_BYTES // (dtype.bitwidth // 8 if isinstance(dtype, types.Float) else np.dtype(dtype).itemsize)
+    return VECTOR_BYTES // int(dtype.bitwidth // 8 if isinstance(dtype, types.Float) else np.dtype(dtype).itemsize)
 
 
 class Value:

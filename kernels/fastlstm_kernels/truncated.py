@@ -53,9 +53,9 @@ def _step_back(
         for p in range(tile.shape[0]):
             unit = p * vector
             cell_backward(
-                code_c, code_h, rows, size - unit, gates, (p * gates.shape[1] + at) * panel, panel, cells, before * units + unit,
-                cells, (batch + at) * units + unit, units, delta_h, d * padded + unit, padded, delta_s,
-                d * units + unit, units, tile, (p * tile.shape[1] + k) * panel, panel,
+                code_c, code_h, rows, size - unit, gates, (p * gates.shape[1] + at) * panel, panel, cells,
+                before * units + unit, cells, (batch + at) * units + unit, units, delta_h, d * padded + unit, padded,
+                delta_s, d * units + unit, units, tile, (p * tile.shape[1] + k) * panel, panel,
             )
             # A step's own window comes to it before those that reach back to it, so it need not be zero before.
             for r in range(rows):

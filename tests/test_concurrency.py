@@ -1,0 +1,251 @@
+"""Python threads and forked processes that use the kernels at once get the right bits: no abort, no hang."""
+
+import os
+
+import pytest
+
+from tests.helpers import JIT_OFF
+from tests.processes import run
+
+pytestmark = pytest.mark.skipif(JIT_OFF, reason="kernels in plain Python use no threading layer")
+
+LAYERS = ["workqueue", "omp", "tbb"]
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+
+COMMON = """
+import contextlib, os, sys, threading, time, warnings
+import numpy
+import fastlstm
+from fastlstm import cores
+
+# Each call has work for several workers, by rows as by units.
+SHAPES = {(5, 16): 48, (4, 1): 200}
+
+def arrays(steps, batch, seed=0):
+    return numpy.random.default_rng(seed).standard_normal((steps, batch, 33)).astype("float32")
+
+def make(shape, **settings):
+    return fastlstm.nn.LSTM(33, SHAPES[shape], seed=1, **settings)
+
+def train(layer, x):
+    layer.zero_grad()
+    y, state, tape = layer.forward(x)
+    dx, d_state = layer.backward(tape, y, state)
+    return [y, dx, *d_state, layer.gradients.flat.copy()]
+
+def step_through(layer, x):
+    step = layer.stepper(x.shape[1])
+    return numpy.stack([step(row).copy() for row in x])
+
+def results(shape, **settings):
+    layer, x = make(shape, **settings), arrays(*shape)
+    return [layer(x)[0], step_through(layer, x), *train(layer, x)]
+
+def same(found, wanted):
+    return all(numpy.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+used = []  # numbers of workers of all calls
+borrowed = cores.borrowed
+
+@contextlib.contextmanager
+def spying(n_threads, flops):
+    with borrowed(n_threads, flops) as workers:
+        used.append(workers)
+        yield workers
+
+fastlstm.layer.borrowed = cores.borrowed = spying
+
+def check_all():
+    for shape, wanted in WANTED.items():
+        assert same(results(shape), wanted)
+
+WANTED = {shape: results(shape, n_threads=1) for shape in SHAPES}
+assert set(used) == {1}
+"""
+"""Also computes what is wanted, by one thread, which starts no threading layer."""
+
+
+def layer_or_skip(layer):
+    """Environment that chooses a threading layer, where there is one; with at least four threads."""
+    chosen = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4"}
+    there = run("""
+import numba
+from numba.np.ufunc.parallel import _launch_threads
+try:
+    _launch_threads()
+    print(numba.threading_layer())
+except ValueError:
+    print("none")
+""", **chosen)
+    if there.strip() != layer:
+        pytest.skip(f"Numba's {layer} threading layer is not installed")
+    return chosen
+
+
+@pytest.fixture(scope="module", params=LAYERS)
+def chosen(request):
+    return layer_or_skip(request.param)
+
+
+def test_eight_threads_at_once(chosen):
+    """Half of them share one layer for inference, half train a layer of their own."""
+    run(COMMON + """
+shared = {shape: make(shape) for shape in SHAPES}
+together, failures, rounds = threading.Barrier(8), [], []
+
+def infer(shape):
+    return [shared[shape](arrays(*shape))[0], step_through(shared[shape], arrays(*shape))]
+
+def work(trains):
+    try:
+        together.wait(30)
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            for shape, wanted in WANTED.items():
+                found = train(make(shape), arrays(*shape)) if trains else infer(shape)
+                assert same(found, wanted[2:] if trains else wanted[:2]), (shape, trains)
+            rounds.append(trains)
+    except BaseException as error:
+        failures.append(error)
+
+threads = [threading.Thread(target=work, args=(k % 2 == 0,), daemon=True) for k in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(60)
+    assert not thread.is_alive(), "hung"
+assert not failures, failures
+assert {True, False} <= set(rounds)
+assert max(used) > 1, "no call was shared among workers"
+assert used.count(1) > len(SHAPES), "no call found the workers taken"
+""", **chosen)
+
+
+# From Python 3.12 on, os.fork warns wherever the parent has other threads; that it works all the same is the claim.
+FORK = """
+def fork_and_check():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        status = 1
+        try:
+            check_all()
+            status = 0
+        finally:
+            os._exit(status)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            assert status == 0, f"the child ended with {status}"
+            return
+        time.sleep(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    raise AssertionError("the child hung")
+"""
+
+
+@forks
+def test_a_forked_child(chosen):
+    """Before and after the parent has used several threads, and the child's child too."""
+    run(COMMON + FORK + """
+fork_and_check()
+check_all()
+assert max(used) > 1
+fork_and_check()
+check_all()
+""", **chosen)
+
+
+@forks
+def test_a_child_forked_while_other_threads_compute(chosen):
+    run(COMMON + FORK + """
+stop, failures = threading.Event(), []
+
+def work():
+    try:
+        while not stop.is_set():
+            check_all()
+    except BaseException as error:
+        failures.append(error)
+
+threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
+for thread in threads:
+    thread.start()
+while max(used) == 1:
+    time.sleep(0.001)
+for _ in range(10):
+    fork_and_check()
+stop.set()
+for thread in threads:
+    thread.join(60)
+    assert not thread.is_alive(), "hung"
+assert not failures, failures
+""", **chosen)
+
+
+@forks
+def test_a_child_forked_while_another_thread_compiles():
+    """Numba's lock on the compiler would be held for ever in the child."""
+    run(FORK + """
+import os, threading, time, warnings
+import numba, numpy
+import fastlstm
+from numba.core.compiler_lock import global_compiler_lock
+
+def check_all():
+    numba.njit(lambda: 1)()
+
+compiling, go_on = threading.Event(), threading.Event()
+
+def work():
+    with global_compiler_lock:
+        compiling.set()
+        go_on.wait(1)
+
+thread = threading.Thread(target=work, daemon=True)
+thread.start()
+compiling.wait()
+fork_and_check()
+go_on.set()
+thread.join(60)
+check_all()
+""")
+
+
+CHILD = COMMON + """
+def child(shape, pipe):
+    pipe.send_bytes(b"right" if same(results(shape), WANTED[shape]) else b"wrong")
+
+def main():
+    import multiprocessing
+    context = multiprocessing.get_context(sys.argv[1])
+    check_all()
+    assert max(used) > 1
+    children = []
+    for shape in SHAPES:
+        ours, theirs = context.Pipe()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            process = context.Process(target=child, args=(shape, theirs), daemon=True)
+            process.start()
+        children.append((process, ours))
+    for process, pipe in children:
+        assert pipe.poll(60), "hung"
+        assert pipe.recv_bytes() == b"right"
+        process.join(60)
+        assert process.exitcode == 0
+    check_all()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("method", [pytest.param("fork", marks=forks), "spawn"])
+def test_multiprocessing(chosen, method, tmp_path):
+    script = tmp_path / "script.py"  # what is spawned reads it once more
+    script.write_text(CHILD, "utf-8")
+    run(script, method, **chosen)
