@@ -84,7 +84,7 @@ def infer(
         _weights(parameters, codes), X.pack("x", kept), X.offsets, h, S, False, n_threads, results=kept
     )
     _, outputs = _output(parameters, codes[2], run.hidden[n:], n_threads, kept, X.results(kept))
-    return outputs, run.hidden[len(run.x) :].copy(), run.cells[:, :size].copy()
+    return outputs, run.hidden[len(run.x) :].copy(), layer.from_vectors(run.cells, size)
 
 
 def record(

@@ -69,8 +69,8 @@ class Run:
         First row of each step, and N.
     gates : (blocks, N, 4 lanes) array
         Gate values of each vector of units; overwritten scratch where nothing was kept.
-    cells : (batch + N or batch, units rounded up) array
-        Cell states; the final ones where nothing was kept.
+    cells : (blocks, batch + N or batch, lanes) array
+        Cell states of each vector of units; the final ones where nothing was kept.
     hidden : (batch + N, H) array
         Hidden states, the initial ones first.
     """
@@ -112,17 +112,15 @@ def forwards(
     """
     (batch, size), (rows, inputs), dtype = h.shape, x.shape, x.dtype
     count = blocks(size, dtype)
-    units = count * lanes(dtype)
     hidden = results("hidden", (batch + rows, size), dtype)
     hidden[:batch] = h
     if keep:
         gates = take("gates", (count, rows, 4 * lanes(dtype)), dtype)
-        cells = take("cells", (batch + rows, units), dtype)
+        cells = take("cells", (count, batch + rows, lanes(dtype)), dtype)
     else:
         gates = kept("gates", (count, max(batch, min(rows, TOGETHER)), 4 * lanes(dtype)), dtype)
-        cells = numpy.empty((batch, units), dtype)
-    cells[:batch, :size] = c
-    cells[:batch, size:] = 0
+        cells = fresh("cells", (count, batch, lanes(dtype)), dtype)
+    cells[:, :batch] = into_vectors(c, lanes(dtype))
     with borrowed(n_threads, 8 * rows * size * (size + inputs)) as workers:
         kernels.forward(
             x, offsets, weights.panels(workers), *weights.codes, keep, gates, cells, hidden, workers
@@ -136,6 +134,21 @@ def preactivations(weights: Weights, run: Run, n_threads: int | None) -> Array:
     with borrowed(n_threads, 8 * run.x.size * run.hidden.shape[1]) as workers:
         kernels.preactivations(run.x, run.offsets, weights.panels(workers), z, run.hidden, workers)
     return by_row(z, run.hidden.shape[1])
+
+
+def into_vectors(rows: Array, width: int) -> Array:
+    """Rows (n, features) as groups of columns (features / width rounded up, n, width), zeros behind."""
+    n, features = rows.shape
+    count = -(-features // width)
+    whole = numpy.zeros((n, count * width), rows.dtype)
+    whole[:, :features] = rows
+    return numpy.ascontiguousarray(whole.reshape(n, count, width).transpose(1, 0, 2))
+
+
+def from_vectors(groups: Array, size: int) -> Array:
+    """The first `size` columns of groups (count, n, width), as rows of their own."""
+    count, n, width = groups.shape
+    return numpy.ascontiguousarray(groups.transpose(1, 0, 2).reshape(n, count * width)[:, :size])
 
 
 def by_row(gates: Array, size: int) -> Array:
@@ -176,18 +189,16 @@ def backwards(
         Gradients at the initial hidden and cell states; of no meaning where the error was truncated.
     """
     count, rows, width = run.gates.shape
-    size, dtype, units = delta.shape[1], delta.dtype, run.cells.shape[1]
+    size, dtype, vector = delta.shape[1], delta.dtype, run.cells.shape[2]
     batch, duration = len(run.hidden) - rows, len(run.offsets) - 1
     sums = kept("sums", panels_shape(run.x.shape[1], size, dtype), dtype)
     sums[...] = 0
     with borrowed(n_threads, 16 * rows * size * (size + run.x.shape[1])) as workers:
         u, w = (weights.transposed(name, 4 if exact else 3, workers) for name in "uw")
-        padded = len(u) * width
         scratch = kept("scratch", (workers, SCRATCH), dtype)
         if truncate is None or truncate >= duration - 1:
-            delta_h, delta_c = numpy.zeros((batch, padded), dtype), numpy.zeros((batch, units), dtype)
-            if delta_state is not None:
-                delta_h[:, :size], delta_c[:, :size] = delta_state
+            final_h, final_c = numpy.zeros((2, batch, size), dtype) if delta_state is None else delta_state
+            delta_h, delta_c = into_vectors(final_h, width), into_vectors(final_c, vector)
             dz = kept("dz", (count, room(batch, rows, count, dtype), width), dtype)
             kernels.backward(
                 run.offsets, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h, delta_c,
@@ -196,13 +207,13 @@ def backwards(
         else:
             together = shares_windows(batch, workers)
             stores, lines = (1, duration * batch) if together else (workers, max(TILE, BLOCK))
-            delta_h = kept("delta_h", (stores, lines, padded), dtype)
-            delta_c = kept("delta_c", (stores, lines, units), dtype)
+            delta_h = kept("delta_h", (stores, len(u), lines, width), dtype)
+            delta_c = kept("delta_c", (stores, count, lines, vector), dtype)
             tiles = kept("tiles", (workers, count, max(TILE, batch), width), dtype)
             kernels.truncated_backward(
                 run.offsets, truncate, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h,
                 delta_c, kept("dz", run.gates.shape, dtype), tiles, sums, d_x, scratch, workers,
             )
-            delta_h, delta_c = delta_h[0], delta_c[0]
+            delta_h, delta_c = delta_h[0, :, :batch], delta_c[0, :, :batch]
         kernels.unpack(sums, weights.order, *gradients, workers)
-    return delta_h[:batch, :size], delta_c[:batch, :size]
+    return from_vectors(delta_h, size), from_vectors(delta_c, size)

@@ -7,6 +7,7 @@ import numpy
 from fastlstm import checks, compiled
 from fastlstm.checks import Array
 from fastlstm.gate_methods import Gate, GateMethods
+from fastlstm.layer import from_vectors
 from fastlstm.oracle.lstm import GATES, loss
 from fastlstm.parameters import Buffer
 from fastlstm.sequences import LISTED, SINGLE, Sequences, matching, sequences
@@ -150,7 +151,7 @@ class LSTM(GateMethods):
         for g in range(len(GATES)):
             columns = slice(g * size, (g + 1) * size)
             of_gates += [numpy.ascontiguousarray(rows[:, columns]) for rows in both]
-        cells = numpy.ascontiguousarray(run.cells[n:, :size])
+        cells = from_vectors(run.cells[:, n:], size)
         everything = (*of_gates, run.hidden[n:], tape.output_args, tape.outputs, cells)
         return tuple(given.unpack(rows) for rows in everything)
 

@@ -184,7 +184,7 @@ class LSTM:
         """
         x, batched, h, c = self._given(input, state)
         run = self._run(x, h, c, keep=True)
-        output, final = self._results(run, batched, len(h), run.cells[len(run.hidden) - len(h) :])
+        output, final = self._results(run, batched, len(h), run.cells[:, len(run.x) :])
         return output, final, Tape(run, batched, self)
 
     def backward(self, tape: Tape, d_output: Any, d_state: Any = None) -> tuple[Array, State]:
@@ -339,7 +339,7 @@ class LSTM:
     def _results(self, run: Run, batched: bool, batch: int, cells: Array) -> tuple[Array, State]:
         rows = len(run.hidden) - batch
         output = self._as_given(run.hidden[batch:], len(run.offsets) - 1, batch, batched)
-        h, c = run.hidden[rows:], cells[:, : self.hidden_size]
+        h, c = run.hidden[rows:], layer.from_vectors(cells, self.hidden_size)
         return output, (self._state_as_given(h, batched), self._state_as_given(c, batched))
 
     def __repr__(self) -> str:

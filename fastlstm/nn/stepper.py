@@ -6,7 +6,7 @@ import numpy
 
 from fastlstm import checks, cores
 from fastlstm.checks import Array
-from fastlstm.layer import Weights
+from fastlstm.layer import Weights, from_vectors, into_vectors
 from fastlstm.workspace import fresh
 from fastlstm_kernels import pack, step
 from fastlstm_kernels.pack import blocks, panels_shape
@@ -37,7 +37,7 @@ class Stepper:
         self._x = numpy.zeros((batch_size, inputs), dtype)
         self._shape = self._x.shape
         self._z = fresh("z", (count, batch_size, 4 * lanes(dtype)), dtype)
-        self._cells = numpy.zeros((batch_size, count * lanes(dtype)), dtype)
+        self._cells = numpy.zeros((count, batch_size, lanes(dtype)), dtype)
         self._hidden = numpy.zeros((2, batch_size, size), dtype)
         self._outputs, self._now = list(self._hidden), 0
         flops = 8 * batch_size * size * (inputs + size)
@@ -80,7 +80,7 @@ class Stepper:
     def state(self) -> tuple[Array, Array]:
         """Copies of the hidden and the cell state, (batch, hidden) each; assign such a pair to set them."""
         size = self._hidden.shape[2]
-        return self._hidden[self._now].copy(), self._cells[:, :size].copy()
+        return self._hidden[self._now].copy(), from_vectors(self._cells, size)
 
     @state.setter
     def state(self, value: Any) -> None:
@@ -89,7 +89,7 @@ class Stepper:
             raise TypeError(f"state must be a tuple of two arrays, hidden and cell, got {type(value).__name__}")
         h, c = (checks.shaped_array(f"state[{k}]", part, shape, self._x.dtype) for k, part in enumerate(value))
         self._renew_outputs()
-        self._hidden[self._now], self._cells[:, : shape[1]] = h, c
+        self._hidden[self._now], self._cells[...] = h, into_vectors(c, self._cells.shape[2])
 
     def reset(self, rows: Any = None) -> None:
         """Set the state to zero.
@@ -105,7 +105,7 @@ class Stepper:
             There is no such row.
         """
         which = slice(None) if rows is None else rows
-        self._cells[which, :] = 0
+        self._cells[:, which, :] = 0
         self._renew_outputs()
         self._hidden[self._now][which, :] = 0
 

@@ -32,7 +32,7 @@ SCRATCH = max(GROUP * DEPTH, CHUNK * 4 * 16)
 def into_hidden(
     dz: Array, at: int, rows: int, transposed: Array, first: int, last: int, delta_h: Array, out: int
 ) -> None:
-    """Gradient at the hidden states one step back: ``delta_h[out:] = dz[:, at:] @ U``, panels first to last - 1.
+    """Gradient at the hidden states one step back: rows `out` on of `delta_h` = dz[:, at:] U, panels first to last - 1.
 
     Where U holds three gates, the "reference" gradient is asked for: the hidden filter's delta goes back as it is.
     """
@@ -40,13 +40,13 @@ def into_hidden(
     taken, vector = (transposed.shape[1] - 1) // dz.shape[0], width // WIDTH
     multiply(
         dz, at * width, width, WHOLE, dz.shape[0], room, taken, rows, transposed, width, transposed.shape[1] * width,
-        first, last, True, delta_h, out * delta_h.shape[1], delta_h.shape[1], width,
+        first, last, True, delta_h, out * width, width, delta_h.shape[1] * width,
     )
     if taken < width:
         for p in range(first * WIDTH, min(last * WIDTH, dz.shape[0])):
             for r in range(rows):
                 for j in range(vector):
-                    delta_h[out + r, p * vector + j] += dz[p, at + r, taken + j]
+                    delta_h[p // WIDTH, out + r, p % WIDTH * vector + j] += dz[p, at + r, taken + j]
 
 
 @jit(device=True)
@@ -60,8 +60,7 @@ def _turn(
     So the turns of a chunk run from its last step to the one before its first. For some sequences, and the units of
     some panels of U.
     """
-    width, units, size = dz.shape[2], cells.shape[1], delta_out.shape[1]
-    batch, vector = delta_h.shape[0], width // WIDTH
+    width, vector, size, batch = dz.shape[2], cells.shape[2], delta_out.shape[1], delta_h.shape[1]
     if t + 1 < end:
         rows = min(last_row, offsets[t + 2] - offsets[t + 1]) - row
         if rows > 0:
@@ -69,19 +68,16 @@ def _turn(
     if t < begin:
         return
     rows = min(last_row, offsets[t + 1] - offsets[t]) - row
-    block, last_block = panel * WIDTH, min(last_panel * WIDTH, dz.shape[0])
     at, before = offsets[t] + row, previous_row(offsets, batch, t) + row
-    for r in range(rows):
-        for j in range(block * vector, min(last_block * vector, size)):
-            delta_h[row + r, j] += delta_out[at + r, j]
     if rows > 0:
-        for p in range(block, last_block):
-            unit = p * vector
+        for p in range(panel * WIDTH, min(last_panel * WIDTH, dz.shape[0])):
+            unit, state = p * vector, p * cells.shape[1]
             cell_backward(
-                code_c, code_h, rows, size - unit, gates, (p * gates.shape[1] + at) * width, width, cells,
-                before * units + unit, cells, (batch + at) * units + unit, units, delta_h,
-                row * delta_h.shape[1] + unit, delta_h.shape[1], delta_s, row * units + unit, units, dz,
-                (p * dz.shape[1] + at - offsets[begin]) * width, width,
+                code_c, code_h, rows, size - unit, gates, (p * gates.shape[1] + at) * width,
+                cells, (state + before) * vector, cells, (state + batch + at) * vector,
+                delta_out, at * size + unit, size, size - unit,
+                delta_h, (p // WIDTH * batch + row) * width + p % WIDTH * vector, delta_s, (p * batch + row) * vector,
+                dz, (p * dz.shape[1] + at - offsets[begin]) * width,
             )
 
 
@@ -188,7 +184,7 @@ def _backward_worker(
     code_c: int, code_h: int, x: Array, gates: Array, cells: Array, hidden: Array, delta_out: Array, delta_h: Array,
     delta_s: Array, dz: Array, gradients: Array, d_x: Array, scratch: Array,
 ) -> None:
-    end, phase, batch = offsets.shape[0] - 1, NONE, delta_h.shape[0]
+    end, phase, batch = offsets.shape[0] - 1, NONE, delta_h.shape[1]
     while end > 0:
         begin = end - 1
         while begin > 0 and offsets[end] - offsets[begin - 1] <= dz.shape[1]:
@@ -273,12 +269,12 @@ def backward(
         U and W, from `pack.pack_transposed`.
     code_c, code_h : int
         Activation codes a0 and a1.
-    gates, cells : (units / lanes rounded up, N, 4 lanes) and (batch + N, units rounded up) arrays
+    gates, cells : (units / lanes rounded up, N, 4 lanes) and (units / lanes rounded up, batch + N, lanes) arrays
         From `forward.forward`, keeping.
     delta_out : (N, H) array
         The gradient that each step's output sends to its hidden state.
-    delta_h : (batch, columns of `transposed_u` rounded up) array
-    delta_s : (batch, units rounded up) array
+    delta_h : (panels of `transposed_u`, batch, 4 lanes) array
+    delta_s : (units / lanes rounded up, batch, lanes) array
         Gradients at the final state on entry, zero where there is no unit; at the initial state on return.
     dz : (units / lanes rounded up, rows, 4 lanes) array
         Overwritten; as many rows as should be worked on at once, at least those of one step.
@@ -287,7 +283,7 @@ def backward(
     -----
     16 N H (input + H) flops.
     """
-    by_unit = shares_units(delta_h.shape[0], delta_out.shape[1], transposed_u.shape[0], workers)
+    by_unit = shares_units(delta_h.shape[1], delta_out.shape[1], transposed_u.shape[0], workers)
     board = np.zeros((workers, BOARD), np.int64)
     share(
         _backward_worker,

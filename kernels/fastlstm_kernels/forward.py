@@ -76,7 +76,7 @@ def _add_recurrent(
 @operation
 def step_panels(
     v: Machine, code_c: Count, code_h: Count, rows: Count, first: Count, last: Count, size: Count, h_prev: Place,
-    panels: Place, panel: Count, z: Place, z_panel: Count, s_prev: Place, s: Place, s_row: Count, h: Place,
+    panels: Place, panel: Count, z: Place, z_panel: Count, s_prev: Place, s: Place, s_panel: Count, h: Place,
 ) -> None:
     """One step of some rows and of panels first to last - 1, whose inputs have been added into z.
 
@@ -105,7 +105,7 @@ def step_panels(
             p = begin + k
             unit = p * v.lanes
             cell_forward(
-                v, code_c, code_h, rows, size - unit, z + p * z_panel, width, s_prev + unit, s + unit, s_row, h + unit,
+                v, code_c, code_h, rows, size - unit, z + p * z_panel, s_prev + p * s_panel, s + p * s_panel, h + unit,
                 size,
             )
             return []
@@ -123,14 +123,14 @@ def _step(
     code_c: int, code_h: int, z: Array, at: int, cells: Array, hidden: Array,
 ) -> None:
     """One step of some sequences and panels, whose inputs have been added into z."""
-    size, units, width = hidden.shape[1], cells.shape[1], panels.shape[2]
+    size, width, vector = hidden.shape[1], panels.shape[2], cells.shape[2]
     batch = hidden.shape[0] - offsets[-1]
     before, here = previous_row(offsets, batch, t) + row, batch + offsets[t] + row
     s_prev, s = (before, here) if keep else (row, row)
     step_panels(
         code_c, code_h, rows, first, last, size, hidden, before * size, panels, (1 + inputs) * width,
-        panels.shape[1] * width, z, at * width, z.shape[1] * width, cells, s_prev * units, cells, s * units, units,
-        hidden, here * size,
+        panels.shape[1] * width, z, at * width, z.shape[1] * width, cells, s_prev * vector, cells, s * vector,
+        cells.shape[1] * vector, hidden, here * size,
     )
 
 
@@ -199,7 +199,7 @@ def forward(
     z : (units / lanes rounded up, rows, 4 lanes) array
         Overwritten. To be kept it has N rows, and then it holds the gates F, I, C, Hf of each vector of units;
         otherwise TOGETHER rows, and at least as many as a step.
-    cells : (batch + N or batch, units rounded up) array
+    cells : (units / lanes rounded up, batch + N or batch, lanes) array
         Cell states: kept for all rows, after `batch` initial ones; or carried in place.
     hidden : (batch + N, H) array
         The first `batch` rows hold the initial state; the rest is written.

@@ -22,8 +22,7 @@ def _gates(v: Machine, place: Any) -> list[Any]:
 
 
 def cell_forward(
-    v: Machine, code_c: Any, code_h: Any, rows: Any, units: Any, z: Any, z_row: Any, s_prev: Any, s: Any, s_row: Any,
-    h: Any, h_row: Any,
+    v: Machine, code_c: Any, code_h: Any, rows: Any, units: Any, z: Any, s_prev: Any, s: Any, h: Any, h_row: Any
 ) -> None:
     """One step of one vector of units of some rows; mirrors `oracle.LSTM.feed_forward_and_cache`.
 
@@ -35,11 +34,11 @@ def cell_forward(
         How many rows.
     units : int
         How many of the vector's units exist, counted from the first; more than a vector is all.
-    z : place, rows `z_row` apart
+    z : place, rows a panel's width apart
         Pre-activations; replaced by the activated gates F, I, C, Hf.
-    s_prev : place, rows `s_row` apart
+    s_prev : place, rows a vector apart
         Cell state before the step.
-    s : place, rows `s_row` apart
+    s : place, rows a vector apart
         Written: the cell state S; may be `s_prev` itself.
     h : place, rows `h_row` apart
         Written, for units that exist: the hidden state.
@@ -48,14 +47,14 @@ def cell_forward(
     whole = v.truth(units >= v.lanes)
 
     def row(r: Any) -> list[Any]:
-        place = z + r * z_row
+        place = z + r * (4 * v.lanes)
         z_f, z_i, z_c, z_hf = _gates(v, place)
         gates = sigmoid(v, z_f), sigmoid(v, z_i), activation(v, code_c, z_c), sigmoid(v, z_hf)
         for g, value in enumerate(gates):
             v.store(place + g * v.lanes, value)
         f, i, c, hf = gates
-        state = v.fma(f, v.load(s_prev + r * s_row), i * c)
-        v.store(s + r * s_row, state)
+        state = v.fma(f, v.load(s_prev + r * v.lanes), i * c)
+        v.store(s + r * v.lanes, state)
         hidden, out = hf * activation(v, code_h, state), h + r * h_row
         v.choose(whole, {1: lambda: v.store(out, hidden), 0: lambda: v.store_part(out, hidden, mask)})
         return []
@@ -85,9 +84,8 @@ def hidden_filter_gate_delta(delta_filter: Any, hf: Any) -> Any:
 
 @operation
 def cell_backward(
-    v: Machine, code_c: Count, code_h: Count, rows: Count, units: Count, gates: Place, gates_row: Count,
-    s_prev: Place, s: Place, s_row: Count, delta_h: Place, delta_h_row: Count, delta_s: Place, delta_s_row: Count,
-    dz: Place, dz_row: Count,
+    v: Machine, code_c: Count, code_h: Count, rows: Count, units: Count, gates: Place, s_prev: Place, s: Place,
+    given: Place, given_row: Count, given_units: Count, delta_h: Place, delta_s: Place, dz: Place,
 ) -> None:
     """One step back of one vector of units of some rows; mirrors `oracle.LSTM.back_propagate_through_time`.
 
@@ -99,23 +97,26 @@ def cell_backward(
         How many rows.
     units : int
         How many of the vector's units exist; dz of the others is zero, whatever infinite inputs have made of them.
-    gates : place, rows `gates_row` apart
+    gates : place, rows a panel's width apart
         F, I, C, Hf of this step.
-    s_prev, s : places, rows `s_row` apart
+    s_prev, s : places, rows a vector apart
         Cell state before and after the step; a1(S) is formed anew, which costs less than keeping it.
-    delta_h : place, rows `delta_h_row` apart
-        Gradient at the hidden state h of this step.
-    delta_s : place, rows `delta_s_row` apart
+    given : place, rows `given_row` apart
+        Gradient at the hidden state h of this step from the step's output, for the first `given_units` units.
+    delta_h : place, rows a panel's width apart
+        Gradient at h from the step after.
+    delta_s : place, rows a vector apart
         Gradient that reaches S from the step after; replaced by the gradient that goes on to `s_prev`.
-    dz : place, rows `dz_row` apart
+    dz : place, rows a panel's width apart
         Written: the gradients at the pre-activations.
     """
-    mask = v.first(units)
+    mask, given_mask = v.first(units), v.first(given_units)
 
     def row(r: Any) -> list[Any]:
-        f, i, c, hf = _gates(v, gates + r * gates_row)
-        before, state = v.load(s_prev + r * s_row), v.load(s + r * s_row)
-        at_h, at_s = v.load(delta_h + r * delta_h_row), v.load(delta_s + r * delta_s_row)
+        wide, narrow = r * (4 * v.lanes), r * v.lanes
+        f, i, c, hf = _gates(v, gates + wide)
+        before, state, at_s = (v.load(place + narrow) for place in (s_prev, s, delta_s))
+        at_h = v.load(delta_h + wide) + v.load_part(given + r * given_row, given_mask)
         filtered = activation(v, code_h, state)
         total = v.fma(at_h * hf, slope(v, code_h, filtered), at_s)
         deltas = (
@@ -125,8 +126,8 @@ def cell_backward(
             hidden_filter_gate_delta(at_h * filtered, hf),
         )
         for g, delta in enumerate(deltas):
-            v.store(dz + (r * dz_row + g * v.lanes), v.select(mask, delta, 0.0))
-        v.store(delta_s + r * delta_s_row, total * f)
+            v.store(dz + (wide + g * v.lanes), v.select(mask, delta, 0.0))
+        v.store(delta_s + narrow, total * f)
         return []
 
     v.repeat(rows, [], row)

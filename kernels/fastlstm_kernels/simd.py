@@ -199,12 +199,6 @@ class Emitter:
         """The number at a pointer in every lane."""
         return Value(self, self._splat(self.builder.load(pointer.ir), self._float))
 
-    def prefetch(self, pointer: Value) -> None:
-        """Ask for the line at a pointer, wherever that leads, ahead of its use."""
-        number = ir.IntType(32)
-        place = self.builder.bitcast(pointer.ir, ir.IntType(8).as_pointer())
-        self._call("llvm.prefetch.p0", ir.VoidType(), place, number(0), number(3), number(1))
-
     def fma(self, a: Any, b: Any, c: Any) -> Value:
         """a · b + c, rounded once where the host can (a host without fused multiply-add rounds twice)."""
         values = [self.like(x, self._float) for x in (a, b, c)]
@@ -347,9 +341,6 @@ class Simulator:
     def broadcast(self, pointer: Pointer) -> Any:
         """See `Emitter`."""
         return np.full(self.lanes, pointer.array[pointer.at])
-
-    def prefetch(self, pointer: Pointer) -> None:
-        """See `Emitter`; nothing happens."""
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """See `Emitter`; rounded once for float32 (nearly always), twice for float64."""

@@ -13,7 +13,7 @@ def _step_worker(
     worker: int, workers: int, x: Array, panels: Array, z: Array, cells: Array, hidden: Array, now: int
 ) -> None:
     batch, inputs = x.shape
-    size, units, depth, width = hidden.shape[2], cells.shape[1], panels.shape[1], panels.shape[2]
+    size, depth, width = hidden.shape[2], panels.shape[1], panels.shape[2]
     first, last = span(worker, workers, panels.shape[0])
     multiply(
         x, NONE, inputs, WHOLE, WHOLE, NONE, inputs, batch, panels, width, depth * width, first, last, True, z, NONE,
@@ -21,7 +21,7 @@ def _step_worker(
     )
     step_panels(
         TANH, TANH, batch, first, last, size, hidden, now * batch * size, panels, (1 + inputs) * width, depth * width,
-        z, NONE, batch * width, cells, NONE, cells, NONE, units, hidden, (1 - now) * batch * size,
+        z, NONE, batch * width, cells, NONE, cells, NONE, batch * cells.shape[2], hidden, (1 - now) * batch * size,
     )
 
 
@@ -37,7 +37,7 @@ def step(x: Array, panels: Array, z: Array, cells: Array, hidden: Array, now: in
         Weights, from `pack.pack`.
     z : (units / lanes rounded up, batch, 4 lanes) array
         Overwritten.
-    cells : (batch, units rounded up) array
+    cells : (units / lanes rounded up, batch, lanes) array
         Cell states, changed in place.
     hidden : (2, batch, H) array
         ``hidden[now]`` is read, ``hidden[1 - now]`` is written.

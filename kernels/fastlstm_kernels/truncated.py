@@ -33,8 +33,8 @@ def _step_back(
     The gradients of the windows of step t are in the rows from ``(t - base) * width`` on of delta_h and delta_s; their
     dz go to the rows from ``(t - begin) * width`` on of the tile. Rows of sequences that have ended hold nothing.
     """
-    batch, size, units = cells.shape[0] - gates.shape[1], delta_out.shape[1], cells.shape[1]
-    panel, padded, vector = tile.shape[2], delta_h.shape[1], tile.shape[2] // WIDTH
+    batch, size = cells.shape[1] - gates.shape[1], delta_out.shape[1]
+    panel, vector = tile.shape[2], cells.shape[2]
     begin_here = max(begin, lag)
     for t in range(begin_here, end):
         rows = min(row + width, offsets[t + 1] - offsets[t]) - row
@@ -43,19 +43,16 @@ def _step_back(
         d, k = (t - base) * width, (t - begin) * width
         at, before = offsets[t - lag] + row, previous_row(offsets, batch, t - lag) + row
         if lag == 0:
-            for r in range(rows):
-                for j in range(size):
-                    delta_h[d + r, j] = delta_out[at + r, j]
-                for j in range(size, padded):
-                    delta_h[d + r, j] = 0
-                for j in range(units):
-                    delta_s[d + r, j] = 0
+            delta_h[:, d : d + rows] = 0
+            delta_s[:, d : d + rows] = 0
         for p in range(tile.shape[0]):
-            unit = p * vector
+            unit, state = p * vector, p * cells.shape[1]
             cell_backward(
-                code_c, code_h, rows, size - unit, gates, (p * gates.shape[1] + at) * panel, panel, cells,
-                before * units + unit, cells, (batch + at) * units + unit, units, delta_h, d * padded + unit, padded,
-                delta_s, d * units + unit, units, tile, (p * tile.shape[1] + k) * panel, panel,
+                code_c, code_h, rows, size - unit, gates, (p * gates.shape[1] + at) * panel,
+                cells, (state + before) * vector, cells, (state + batch + at) * vector,
+                delta_out, at * size + unit, size, size - unit if lag == 0 else 0,
+                delta_h, (p // WIDTH * delta_h.shape[1] + d) * panel + p % WIDTH * vector,
+                delta_s, (p * delta_s.shape[1] + d) * vector, tile, (p * tile.shape[1] + k) * panel,
             )
             # A step's own window comes to it before those that reach back to it, so it need not be zero before.
             for r in range(rows):
@@ -79,7 +76,7 @@ def _windows_worker(
     dz_sum: Array, tiles: Array,
 ) -> None:
     """All lags of a worker's sequences, few steps at a time; or one lag of its share of the windows of all."""
-    batch, duration = cells.shape[0] - gates.shape[1], offsets.shape[0] - 1
+    batch, duration = cells.shape[1] - gates.shape[1], offsets.shape[0] - 1
     if by_sequence:
         for row in range(worker * BLOCK, batch, workers * BLOCK):
             width = min(BLOCK, batch - row)
@@ -123,7 +120,8 @@ def truncated_backward(
         As for `backward.backward`.
     dz_sum : array like `gates`
         Written: gradients at the pre-activations of each step, summed over the windows that hold it.
-    delta_h, delta_s : (stores, rows, units rounded up, to whole panels and to whole vectors) arrays
+    delta_h : (stores, panels of `transposed_u`, rows, 4 lanes) array
+    delta_s : (stores, units / lanes rounded up, rows, lanes) array
         Overwritten. Where `shares_windows`, one store of T · batch rows; else one for each worker of TILE rows.
     tiles : (workers, units / lanes rounded up, max(TILE, batch), 4 lanes) array
         Overwritten.
@@ -135,7 +133,7 @@ def truncated_backward(
     -----
     8 N H (K H + input + H) flops.
     """
-    batch, duration = cells.shape[0] - gates.shape[1], offsets.shape[0] - 1
+    batch, duration = cells.shape[1] - gates.shape[1], offsets.shape[0] - 1
     by_sequence = not shares_windows(batch, workers)
     for lag in range(1 if by_sequence else min(truncate + 1, duration)):
         share(
