@@ -21,7 +21,7 @@ _kept = threading.local()
 
 def _bytes(size: int) -> Array:
     room = numpy.empty(size + ALIGNMENT, numpy.uint8)
-    skip = -room.ctypes.data % ALIGNMENT
+    skip = -room.__array_interface__["data"][0] % ALIGNMENT
     return room[skip : skip + size]
 
 

@@ -8,6 +8,7 @@ Python operators; everything else is a method of the machine.
 Products and sums fuse only where a formula says `fma`, so a formula gives the same bits in whatever kernel it stands.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeAlias
@@ -48,6 +49,7 @@ def _host() -> tuple[int, int]:
 VECTOR_BYTES, REGISTERS = _host()
 
 
+@functools.cache
 def lanes(dtype: Any) -> int:
     """Elements of one vector of a float dtype (NumPy's or Numba's)."""
     return VECTOR_BYTES // int(dtype.bitwidth // 8 if isinstance(dtype, types.Float) else np.dtype(dtype).itemsize)
