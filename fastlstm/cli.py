@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from fastlstm.chart import draw
-from fastlstm.compiled import workers
+from fastlstm.cores import borrowed
 from fastlstm.forecast import AHEAD, LENGTH, SPLIT, SunspotForecaster
 from fastlstm.version import __version__
 
@@ -98,8 +98,8 @@ def _judge(console: Console, forecaster: SunspotForecaster) -> None:
 def _compare(console: Console, forecaster: SunspotForecaster, seconds: float) -> None:
     with console.status("timing the oracle"):
         oracle, timed, sequences = forecaster.oracle_seconds(ORACLE_BUDGET)
-    threads = workers(forecaster.model.n_threads, 1 << 40)
-    console.print(
-        f"One epoch of {sequences} sequences of {LENGTH} months: {seconds:.2f} s in the kernels ({threads} threads), "
-        f"{oracle:.0f} s in the NumPy oracle (from {timed} of the sequences): {oracle / seconds:.0f} times faster."
-    )
+    with borrowed(forecaster.model.n_threads, 1 << 40) as threads:
+        console.print(
+            f"One epoch of {sequences} sequences of {LENGTH} months: {seconds:.2f} s in the kernels ({threads} threads), "
+            f"{oracle:.0f} s in the NumPy oracle (from {timed} of the sequences): {oracle / seconds:.0f} times faster."
+        )

@@ -1,5 +1,7 @@
 """Many sequences in one call: 3-D arrays, lists, ragged lists."""
 
+from collections import Counter
+
 import numpy
 import pytest
 from hypothesis import given
@@ -82,16 +84,18 @@ def test_a_list_gives_lists_and_an_array_an_array(rng):
         assert [o.shape for o in model.feed_forward(value)] == [(3, O), (2, O)]
 
 
-def test_a_batch_is_one_call_of_each_kernel(rng, monkeypatch):
+@pytest.mark.parametrize(("truncate", "sweep"), [(1, "truncated_backward"), (None, "backward")])
+def test_a_batch_is_one_call_of_each_kernel(rng, monkeypatch, truncate, sweep):
     calls = []
-    for name in ("forward_record", "affine_forward", "truncated_backward", "full_backward"):
+    for name in fastlstm_kernels.__all__:
         kernel = getattr(fastlstm_kernels, name)
         monkeypatch.setattr(
             fastlstm_kernels, name, lambda *a, name=name, kernel=kernel: (calls.append(name), kernel(*a))
         )
     X, Y = sequences(rng, [4, 7, 2])
-    LSTM(I, O, H, seed=1).back_propagate_through_time(X, Y)
-    assert calls == ["forward_record", "affine_forward", "truncated_backward"]
+    LSTM(I, O, H, seed=1, bptt_truncate=truncate).back_propagate_through_time(X, Y)
+    loops = {"pack": 1, "forward": 1, "dense_forward": 1, "output_delta": 1, "dense_backward": 1, sweep: 1, "unpack": 1}
+    assert Counter(calls) == {**loops, "pack_transposed": 2}  # W and U
 
 
 def test_loss_of_many_sequences(rng):

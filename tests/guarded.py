@@ -1,0 +1,158 @@
+"""Every public kernel on arrays that touch pages that may not be touched; ``python -m tests.guarded end`` runs it.
+
+A program of its own, since what it looks for kills the process. It prints each kernel and the shapes of its arrays
+before it calls it, so that the last line tells what went wrong.
+"""
+
+import ctypes
+import inspect
+import mmap
+import random
+import sys
+import warnings
+from typing import Any
+
+import numba
+import numpy
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import fastlstm_kernels as kernels
+from fastlstm import LSTM, compat, cores, nn, workspace
+from fastlstm.nn import stepper
+
+PAGE = mmap.PAGESIZE
+
+
+class Guards:
+    """Gives arrays that end, or begin, where a page ends, or begins, that has a forbidden one behind and before it."""
+
+    def __init__(self, side: str) -> None:
+        self._side = side
+        self._protect = ctypes.CDLL(None, use_errno=True).mprotect
+        self._protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+    def copy(self, array: Any) -> Any:
+        """The same array elsewhere; its memory goes back when the last view of it does."""
+        room = -(-array.nbytes // PAGE) * PAGE
+        area = mmap.mmap(-1, room + 2 * PAGE)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(area))
+        for forbidden in (address, address + PAGE + room):
+            if self._protect(forbidden, PAGE, 0):
+                raise OSError(ctypes.get_errno(), "mprotect")
+        start = PAGE + (room - array.nbytes if self._side == "end" else 0)
+        guarded = numpy.frombuffer(area, numpy.uint8)[start : start + array.nbytes]
+        guarded = guarded.view(array.dtype).reshape(array.shape)
+        guarded[...] = array
+        return guarded
+
+
+class Watch:
+    """Stands before each kernel; while `guards` is set, calls go to guarded copies of the arrays."""
+
+    def __init__(self) -> None:
+        self.guards: Guards | None = None
+        for name in kernels.__all__:
+            kernel = getattr(kernels, name)
+            for module in [m for n, m in sys.modules.items() if n.split(".")[0] == "fastlstm"] + [kernels]:
+                for attribute in [a for a, value in vars(module).items() if value is kernel]:
+                    setattr(module, attribute, self._before(name, kernel))
+
+    def _before(self, name: str, kernel: Any) -> Any:
+        def call(*args: Any) -> None:
+            if self.guards is None:
+                kernel(*args)
+                return
+            if name == "backward":
+                self._products(dict(zip(inspect.signature(kernel.py_func).parameters, args, strict=True)))
+            copies = self._called(name, kernel, args)
+            for array, copy in zip(args, copies, strict=True):
+                # A changed one only: the caller may have given one array twice.
+                if isinstance(array, numpy.ndarray) and array.tobytes() != copy.tobytes():
+                    array[...] = copy
+
+        call.kernel = kernel  # type: ignore[attr-defined]
+        return call
+
+    def _called(self, name: str, kernel: Any, args: Any) -> list[Any]:
+        copies = [self.guards.copy(a) if isinstance(a, numpy.ndarray) else a for a in args]  # type: ignore[union-attr]
+        print(name, *(a.shape if isinstance(a, numpy.ndarray) else a for a in args), flush=True)
+        kernel(*copies)
+        return copies
+
+    def _products(self, known: dict[str, Any]) -> None:
+        """The kernel that other kernels call, and no class, on what `backward` is given, as if dz were known."""
+        kernel = kernels.weight_gradients.kernel
+        known |= {"begin": 0, "end": min(1, len(known["offsets"]) - 1), "transposed": known["transposed_w"]}
+        known["dz"] = numpy.ones_like(known["dz"])
+        self._called("weight_gradients", kernel, [known[p] for p in inspect.signature(kernel.py_func).parameters])
+
+
+def scratch(size: int) -> Any:
+    """Scratch full of NaN, or, in the run to compare with, of zeros: a result that depends on it would differ."""
+    return numpy.full(size, 0xFF if watch.guards else 0, numpy.uint8)
+
+
+def results(
+    dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None
+) -> list[Any]:
+    """What all classes compute, each array of it."""
+    rng = numpy.random.default_rng(0)
+    numba.set_num_threads(workers)
+    model = LSTM(inputs, outputs, size, 0, bptt_truncate=truncate, dtype=dtype, n_threads=workers)
+    X, Y = ([rng.standard_normal((n, width)) for n in lengths] for width in (inputs, outputs))
+    *groups, d_x = model.back_propagate_through_time(X, Y)
+    found = [array for group in groups for array in group] + d_x + model.feed_forward(X)
+    found += [*model.feed_forward_and_cache(X[0]), *model.back_propagate_through_time(X[0], Y[0])[0]]
+    for gate in ("forget", "input", "candidate", "hidden_filter"):
+        vectors = rng.standard_normal((4 if gate == "hidden_filter" else 5, size)).astype(dtype)
+        sums = tuple(numpy.zeros(shape, dtype) for shape in ((size, inputs), (size, size), (size,)))
+        getattr(model, f"back_prop_{gate}_gate")(*vectors, rng.standard_normal(inputs), sums, None)
+        found += [*sums, vectors[1]]
+    layer = nn.LSTM(inputs, size, dtype=dtype, seed=0, n_threads=workers)
+    x = rng.standard_normal((max(lengths), len(lengths), inputs)).astype(dtype)
+    output, state, tape = layer.forward(x)
+    d_input, d_state = layer.backward(tape, output, state)
+    step = layer.stepper(len(lengths))
+    found += [output, *state, d_input, *d_state, layer.gradients.flat, *(step(row).copy() for row in x), *step.state]
+    numpy.random.seed(0)  # both of these decide a network's training
+    random.seed(0)
+    network = compat.NeuralNetwork([inputs, size, outputs], mini_batch_size=5, epochs=1)
+    network.fit([(rng.standard_normal((inputs, 1)), rng.random((outputs, 1))) for _ in range(len(lengths) + 3)])
+    network.predict(rng.standard_normal((inputs, 1)))
+    for nabla in network._back_prop(rng.standard_normal((inputs, 1)), rng.random((outputs, 1))):
+        found += nabla
+    return [*found, *network.weights]
+
+
+sizes = st.sampled_from([1, 3, 17, 37])
+
+
+@settings(
+    max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(
+    st.sampled_from([numpy.float32, numpy.float64]), st.sampled_from([1, 2, 3]), sizes, sizes, sizes,
+    st.lists(st.sampled_from([0, 1, 2, 5]), min_size=1, max_size=9), st.sampled_from([0, 1, 3, None]),
+)  # fmt: skip
+@example(numpy.float32, 3, 3, 163, 5, [4], None)  # workers share the units of a step
+@example(numpy.float64, 2, 259, 131, 3, [3, 2], 1)  # panels in more than one piece
+@example(numpy.float32, 1, 3, 17, 3, [310], None)  # products of more rows than go together
+@example(numpy.float64, 3, 1, 3, 1, [40] * 11, 3)  # more windows and sequences than go together
+def check(
+    dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None
+) -> None:
+    case = dtype, workers, inputs, size, outputs, lengths, truncate
+    runs = []
+    for watch.guards in (Guards(sys.argv[1]), None):  # guarded first: there a fault shows where it happens
+        workspace._kept.__dict__.clear()
+        runs.append(results(*case))
+    for guarded, plain in zip(*runs, strict=True):
+        numpy.testing.assert_array_equal(guarded, plain)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    watch = Watch()
+    workspace._bytes, cores.SHARE, stepper.LONG = scratch, 1, 0
+    check()

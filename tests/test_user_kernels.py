@@ -1,0 +1,98 @@
+"""Kernels called from a user's own compiled code, which never comes back to Python."""
+
+import numba
+import numpy
+import pytest
+
+import fastlstm_kernels as kernels
+from fastlstm import nn
+from fastlstm_kernels.activations import TANH
+from fastlstm_kernels.pack import panels_shape
+
+I, H, T, BATCH = 3, 19, 5, 2  # noqa: E741
+ORDER = numpy.array([1, 0, 2, 3])
+"""Where f, i, c, hf stand among torch's i, f, g, o."""
+
+compiled = pytest.mark.parametrize(("parallel", "dtype"), [(False, numpy.float32), (True, numpy.float64)])
+
+
+@pytest.fixture
+def layer(dtype):
+    return nn.LSTM(I, H, dtype=dtype, seed=0, n_threads=1)
+
+
+@pytest.fixture
+def x(rng, dtype):
+    return rng.standard_normal((T, BATCH, I)).astype(dtype)
+
+
+def weights(layer):
+    """W, U and b, and room for their panels."""
+    p = layer.parameters
+    bias = p["bias_ih_l0"] + p["bias_hh_l0"]
+    return p["weight_ih_l0"], p["weight_hh_l0"], bias, numpy.empty(panels_shape(I, H, layer.dtype), layer.dtype)
+
+
+def scratch(panels, rows):
+    """Room for gates and cell states."""
+    count, _, width = panels.shape
+    return numpy.empty((count, rows, width), panels.dtype), numpy.zeros((rows, count * width // 4), panels.dtype)
+
+
+@compiled
+def test_an_lstm_is_packed_and_stepped_in_a_users_loop(layer, x, parallel):
+    @numba.njit(nogil=True, parallel=parallel)
+    def run(x, w, u, b, order, panels, z, cells, hidden, outputs):
+        kernels.pack(w, u, b, order, panels, 1)
+        for t in range(x.shape[0]):
+            kernels.step(x[t], panels, z, cells, hidden, t % 2, 1)
+            for n in numba.prange(x.shape[1]):
+                for j in range(hidden.shape[2]):
+                    outputs[t, n, j] = hidden[1 - t % 2, n, j]
+
+    w, u, b, panels = weights(layer)
+    z, cells = scratch(panels, BATCH)
+    outputs = numpy.empty((T, BATCH, H), layer.dtype)
+    run(x, w, u, b, ORDER, panels, z, cells, numpy.zeros((2, BATCH, H), layer.dtype), outputs)
+    wanted, (_, c) = layer(x)
+    numpy.testing.assert_array_equal(outputs, wanted)
+    numpy.testing.assert_array_equal(cells[:, :H], c[0])
+
+
+@compiled
+def test_an_lstm_runs_over_a_sequence_in_a_users_function(layer, x, parallel):
+    @numba.njit(nogil=True, parallel=parallel)
+    def run(x, w, u, b, order, panels, offsets, z, cells, hidden):
+        kernels.pack(w, u, b, order, panels, 2)
+        kernels.forward(x, offsets, panels, TANH, TANH, False, z, cells, hidden, 2)
+        return hidden.sum()
+
+    w, u, b, panels = weights(layer)
+    z, _ = scratch(panels, T * BATCH)
+    cells, hidden = scratch(panels, BATCH)[1], numpy.zeros((BATCH + T * BATCH, H), layer.dtype)
+    offsets = numpy.arange(T + 1) * BATCH
+    total = run(x.reshape(T * BATCH, I), w, u, b, ORDER, panels, offsets, z, cells, hidden)
+    wanted, (_, c) = layer(x)
+    assert total == pytest.approx(wanted.sum(), rel=1e-4)
+    numpy.testing.assert_array_equal(hidden[BATCH:].reshape(T, BATCH, H), wanted)
+    numpy.testing.assert_array_equal(cells[:, :H], c[0])
+
+
+@compiled
+def test_many_lstms_step_in_a_users_parallel_loop(layer, x, parallel):
+    """With one worker a kernel does not enter the threading layer, so that it may run inside a parallel region."""
+
+    @numba.njit(nogil=True, parallel=parallel)
+    def run(x, w, u, b, order, panels, z, cells, hidden):
+        kernels.pack(w, u, b, order, panels, 1)
+        for k in numba.prange(x.shape[0]):
+            kernels.step(x[k], panels, z[k], cells[k], hidden[k], 0, 1)
+
+    w, u, b, panels = weights(layer)
+    z, cells = (numpy.stack([a] * T) for a in scratch(panels, BATCH))
+    hidden = numpy.zeros((T, 2, BATCH, H), layer.dtype)
+    run(x, w, u, b, ORDER, panels, z, cells, hidden)
+    for k in range(T):
+        wanted, (_, c) = layer(x[k : k + 1])
+        numpy.testing.assert_array_equal(hidden[k, 1], wanted[0])
+        numpy.testing.assert_array_equal(cells[k, :, :H], c[0])
