@@ -22,6 +22,10 @@ _taken = threading.Lock()
 _alone = False
 
 
+def _before_fork() -> None:
+    global_compiler_lock.acquire()
+
+
 def _after_fork() -> None:
     global _taken, _alone
     global_compiler_lock.release()
@@ -31,7 +35,7 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=global_compiler_lock.acquire,
+        before=_before_fork,
         after_in_parent=global_compiler_lock.release,
         after_in_child=_after_fork,
     )

@@ -51,6 +51,7 @@ def test_a_forked_child_of_a_process_that_used_threads_works_alone(monkeypatch, 
     monkeypatch.setattr(cores, "_taken", cores._taken)
     monkeypatch.setattr(cores.parallel, "_is_initialized", used)
     with cores.borrowed(4, 1 << 40):  # the child must not wait for what its parent has taken
+        cores._before_fork()
         cores._after_fork()
     with cores.borrowed(4, 1 << 40) as workers:
         assert workers == wanted

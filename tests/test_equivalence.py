@@ -1,5 +1,7 @@
 """Every computation of `fastlstm.LSTM` against the oracle, over shapes, dtypes and both gradients."""
 
+import sys
+
 import numpy
 import pytest
 from hypothesis import given
@@ -90,7 +92,7 @@ def test_sharing_one_step_among_threads_gives_the_same_bits(rng, monkeypatch, th
     """Few sequences and many units: the threads share the units of each step."""
     size = 9 if JIT_OFF else 167
     if JIT_OFF:
-        monkeypatch.setattr("fastlstm_kernels.forward.LONG_STEP", 1)
+        monkeypatch.setattr(sys.modules["fastlstm_kernels.forward"], "LONG_STEP", 1)
     monkeypatch.setattr("fastlstm.cores.SHARE", 1)
     X = rng.standard_normal((n, 5, 3))
     models = [LSTM(3, 2, size, 0, n_threads=count) for count in (threads, 1)]

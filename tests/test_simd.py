@@ -283,7 +283,7 @@ def test_vectors_fill_the_hosts_registers(dtype):
 
 
 @pytest.mark.parametrize(
-    ("features", "wanted"), [("+avx512f,+avx", (64, 32)), ("+avx,-avx512f", (32, 16)), ("", (16, 16)), (None, (16, 16))]
+    ("features", "wanted"), [("+avx512f,+avx", (64, 32)), ("+avx,-avx512f", (32, 16)), ("", (16, 16))]
 )
 def test_a_named_cpu_decides_the_width(monkeypatch, features, wanted):
     monkeypatch.setattr(numba.config, "CPU_NAME", "generic")

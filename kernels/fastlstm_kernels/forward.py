@@ -96,7 +96,8 @@ def step_panels(
 
             def of_tile(row: Any, many: Any) -> None:
                 place = z + (p * z_panel + row * width)
-                product(v, many, place, width, h_prev + row * size, size, 1, 1, 0, size, panels + p * panel, place, width)
+                a, b = h_prev + row * size, panels + p * panel
+                product(v, many, place, width, a, size, 1, 1, 0, size, b, place, width)
 
             each_tile(v, rows, of_tile)
             return []
@@ -170,8 +171,8 @@ def _forward_worker(
                 many = offsets[end] - offsets[begin]
                 _add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
             _step(
-                t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, z, offsets[t] - origin, cells,
-                hidden,
+                t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, z, offsets[t] - origin,
+                cells, hidden,
             )
             done(board, part, t)
             part = take(board, worker, workers, t)

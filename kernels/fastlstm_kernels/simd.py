@@ -338,7 +338,7 @@ class Simulator:
 
     def store_part(self, pointer: Pointer, value: Any, mask: Any) -> None:
         """See `Emitter`; a lane outside the array raises."""
-        pointer.array[_inside(pointer, mask)] = value[mask]
+        pointer.array[_inside(pointer, mask)] = np.broadcast_to(value, self.lanes)[mask]
 
     def broadcast(self, pointer: Pointer) -> Any:
         """See `Emitter`."""
@@ -347,7 +347,8 @@ class Simulator:
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """See `Emitter`; rounded once for float32 (nearly always), twice for float64."""
         if self.dtype == np.float32:
-            return (np.asarray(a, np.float64) * np.asarray(b, np.float64) + c).astype(np.float32)
+            a, b, c = (np.asarray(x, np.float32).astype(np.float64) for x in (a, b, c))
+            return (a * b + c).astype(np.float32)
         return a * b + c
 
     def select(self, mask: Any, a: Any, b: Any) -> Any:
