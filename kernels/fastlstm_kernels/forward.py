@@ -80,7 +80,8 @@ def step_panels(
 ) -> None:
     """One step of some rows and of panels first to last - 1, whose inputs have been added into z.
 
-    The places are those of the first row, of unit 0, and, for the weights, of the first hidden state's.
+    The places are those of the first row, of unit 0, and, for the weights, of the first hidden state's. (To go through
+    the panels backwards every second step, for what the cache still holds, gained 10 % at 256 units, nothing at 512.)
     """
     width = WIDTH * v.lanes
     # A cell's operations wait for each other, so several rows or panels must be under way at once: panel by panel,
