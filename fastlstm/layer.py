@@ -15,6 +15,7 @@ from fastlstm.workspace import Take, fresh, kept
 from fastlstm_kernels.backward import SCRATCH
 from fastlstm_kernels.forward import TOGETHER
 from fastlstm_kernels.pack import blocks, panels_shape, transposed_shape
+from fastlstm_kernels.phases import BOARD
 from fastlstm_kernels.simd import lanes
 from fastlstm_kernels.truncated import BLOCK, TILE, shares_windows
 
@@ -82,6 +83,10 @@ class Run:
     hidden: Array
 
 
+def _board(workers: int) -> Array:
+    return numpy.zeros((workers, BOARD), numpy.int64)
+
+
 def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
     """Rows of `count` vectors of gates that are worked on at once."""
     size = count * 4 * lanes(dtype) * dtype.itemsize
@@ -123,7 +128,7 @@ def forwards(
     cells[:, :batch] = into_vectors(c, lanes(dtype))
     with borrowed(n_threads, 8 * rows * size * (size + inputs)) as workers:
         kernels.forward(
-            x, offsets, weights.panels(workers), *weights.codes, keep, gates, cells, hidden, workers
+            x, offsets, weights.panels(workers), *weights.codes, keep, gates, cells, hidden, _board(workers), workers
         )
     return Run(x, offsets, gates, cells, hidden)
 
@@ -202,7 +207,7 @@ def backwards(
             dz = kept("dz", (count, room(batch, rows, count, dtype), width), dtype)
             kernels.backward(
                 run.offsets, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h, delta_c,
-                dz, sums, d_x, scratch, workers,
+                dz, sums, d_x, scratch, _board(workers), workers,
             )
         else:
             together = shares_windows(batch, workers)

@@ -9,6 +9,7 @@ from fastlstm import nn
 from fastlstm.layer import from_vectors
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.pack import panels_shape
+from fastlstm_kernels.phases import BOARD
 
 I, H, T, BATCH = 3, 19, 5, 2  # noqa: E741
 ORDER = numpy.array([1, 0, 2, 3])
@@ -65,7 +66,7 @@ def test_an_lstm_runs_over_a_sequence_in_a_users_function(layer, x, parallel):
     @numba.njit(nogil=True, parallel=parallel)
     def run(x, w, u, b, order, panels, offsets, z, cells, hidden):
         kernels.pack(w, u, b, order, panels, 2)
-        kernels.forward(x, offsets, panels, TANH, TANH, False, z, cells, hidden, 2)
+        kernels.forward(x, offsets, panels, TANH, TANH, False, z, cells, hidden, numpy.zeros((2, BOARD), numpy.int64), 2)
         return hidden.sum()
 
     w, u, b, panels = weights(layer)

@@ -6,14 +6,12 @@ gradients is one product, split among workers by its OUTPUT, so that each elemen
 
 from typing import Any
 
-import numpy as np
-
 from fastlstm_kernels.activations import each_vector
 from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.forward import NONE, WHOLE, previous_row, shares_units
 from fastlstm_kernels.gates import cell_backward
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.phases import BOARD, done, take
+from fastlstm_kernels.phases import done, take
 from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import CHUNK, ROWS, WIDTH, multiply
@@ -28,7 +26,7 @@ SCRATCH = max(GROUP * DEPTH, CHUNK * 4 * 16)
 """Elements of a worker's scratch."""
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def into_hidden(
     dz: Array, at: int, rows: int, transposed: Array, first: int, last: int, delta_h: Array, out: int
 ) -> None:
@@ -49,7 +47,7 @@ def into_hidden(
                     delta_h[p // WIDTH, out + r, p % WIDTH * vector + j] += dz[p, at + r, taken + j]
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def _turn(
     t: int, row: int, last_row: int, panel: int, last_panel: int, begin: int, end: int, offsets: Index,
     transposed: Array, code_c: int, code_h: int, gates: Array, cells: Array, delta_out: Array, delta_h: Array,
@@ -100,7 +98,7 @@ def _copy_rows(v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, 
     v.repeat(rows, [], row)
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def _gather(
     x: Array, hidden: Array, offsets: Index, begin: int, row: int, rows: int, first: int, last: int, scratch: Array
 ) -> None:
@@ -134,7 +132,7 @@ def _gather(
         )
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def _products(
     part: int, parts: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array,
     transposed: Array, gradients: Array, d_x: Array, work: Array,
@@ -257,7 +255,7 @@ def weight_gradients(
 def backward(
     offsets: Index, transposed_u: Array, transposed_w: Array, code_c: int, code_h: int, x: Array, gates: Array,
     cells: Array, hidden: Array, delta_out: Array, delta_h: Array, delta_s: Array, dz: Array, gradients: Array,
-    d_x: Array, scratch: Array, workers: int,
+    d_x: Array, scratch: Array, board: Array, workers: int,
 ) -> None:
     """Sweep back over all steps; mirrors `oracle.LSTM.back_propagate_through_time` without truncation.
 
@@ -278,13 +276,14 @@ def backward(
         Gradients at the final state on entry, zero where there is no unit; at the initial state on return.
     dz : (units / lanes rounded up, rows, 4 lanes) array
         Overwritten; as many rows as should be worked on at once, at least those of one step.
+    board : (workers, `phases.BOARD`) int64 array
+        Zeros; overwritten.
 
     Notes
     -----
     16 N H (input + H) flops.
     """
     by_unit = shares_units(delta_h.shape[1], delta_out.shape[1], transposed_u.shape[0], workers)
-    board = np.zeros((workers, BOARD), np.int64)
     share(
         _backward_worker,
         (

@@ -11,12 +11,10 @@ step is too small to wait for others after it, each worker runs all time steps o
 
 from typing import Any
 
-import numpy as np
-
 from fastlstm_kernels.arrays import Array, Index, intp
 from fastlstm_kernels.gates import cell_forward
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.phases import BOARD, done, take
+from fastlstm_kernels.phases import done, take
 from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH, each_tile, multiply, product
@@ -36,7 +34,7 @@ PIPELINED = 16
 NONE, WHOLE = intp(0), intp(1)
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def previous_row(offsets: Index, batch: int, t: int) -> int:
     """Row of the state arrays that holds the first sequence's state before step t."""
     return 0 if t == 0 else batch + offsets[t - 1]
@@ -49,7 +47,7 @@ def shares_units(batch: int, size: int, blocks: int, workers: int) -> bool:
     return workers == 1 or (blocks >= workers and work >= LONG_STEP)
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def _add_inputs(
     x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int
 ) -> None:
@@ -61,7 +59,7 @@ def _add_inputs(
     )
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def _add_recurrent(
     hidden: Array, row: int, rows: int, inputs: int, panels: Array, first: int, last: int, z: Array, at: int
 ) -> None:
@@ -98,7 +96,7 @@ def step_panels(
             def of_tile(row: Any, many: Any) -> None:
                 place = z + (p * z_panel + row * width)
                 a, b = h_prev + row * size, panels + p * panel
-                product(v, many, place, width, a, size, 1, 1, 0, size, b, place, width)
+                v.shared(product, many, place, width, a, size, 1, 1, 0, size, b, place, width)
 
             each_tile(v, rows, of_tile)
             return []
@@ -119,7 +117,7 @@ def step_panels(
     v.repeat(v.quotient(last - first + (group - 1), group), [], of_group)
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def _step(
     t: int, row: int, rows: int, first: int, last: int, keep: bool, offsets: Index, inputs: int, panels: Array,
     code_c: int, code_h: int, z: Array, at: int, cells: Array, hidden: Array,
@@ -182,7 +180,7 @@ def _forward_worker(
 @jit()
 def forward(
     x: Array, offsets: Index, panels: Array, code_c: int, code_h: int, keep: bool, z: Array, cells: Array,
-    hidden: Array, workers: int,
+    hidden: Array, board: Array, workers: int,
 ) -> None:
     """Run the cell over every step; mirrors `oracle.LSTM.feed_forward_and_cache`.
 
@@ -205,6 +203,8 @@ def forward(
         Cell states: kept for all rows, after `batch` initial ones; or carried in place.
     hidden : (batch + N, H) array
         The first `batch` rows hold the initial state; the rest is written.
+    board : (workers, `phases.BOARD`) int64 array
+        Zeros; overwritten.
     workers : int
         Shares of the work.
 
@@ -213,7 +213,6 @@ def forward(
     8 N H (input + H) flops; each step reads the weights once, or once per worker.
     """
     by_unit = shares_units(hidden.shape[0] - offsets[-1], hidden.shape[1], panels.shape[0], workers)
-    board = np.zeros((workers, BOARD), np.int64)
     share(
         _forward_worker, (by_unit, board, keep, offsets, x, panels, code_c, code_h, z, cells, hidden), workers
     )

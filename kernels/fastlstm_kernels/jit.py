@@ -14,7 +14,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def jit(
-    *, device: bool = False, parallel: bool = False, reassociate: bool = False
+    *, device: bool = False, inline: bool = False, parallel: bool = False, reassociate: bool = False
 ) -> Callable[[Function], Function]:
     """Compile a kernel with the library's flags.
 
@@ -26,6 +26,9 @@ def jit(
     device : bool
         True for a device function, which only compiled code calls; leaving out what Python would need to call it
         takes a third off the compilation.
+    inline : bool
+        True for a device function with one or two callers, to become part of them before types are inferred: LLVM
+        optimises a callee once more in every function above it.
     parallel : bool
         True for a function with a ``prange``.
     reassociate : bool
@@ -43,6 +46,7 @@ def jit(
         "nogil": True,
         "no_cpython_wrapper": device,
         "no_cfunc_wrapper": device,
+        "inline": "always" if inline else "never",
     }
 
     def decorate(function: Function) -> Function:

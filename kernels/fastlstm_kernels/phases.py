@@ -139,7 +139,7 @@ def take(board: Array, worker: int, workers: int, phase: int) -> int:
         _rest(looks)
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def done(board: Array, part: int, phase: int) -> None:
     """Say that a part of a phase is done."""
     _write(board, part * BOARD + _DONE, phase + 1)

@@ -270,6 +270,21 @@ class Emitter:
             phis.append(Value(self, phi))
         return phis if several else phis[0]
 
+    def shared(self, formula: Callable[..., None], *values: Any) -> None:
+        """Run ``formula(v, *values)`` as a function of its own, written once however often it is run in a kernel."""
+        given = [self.like(value, _INT) for value in values]
+        module, name = self.builder.module, f"fastlstm_kernels.{formula.__name__}.{self._suffix}"
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
+        if name not in module.globals:
+            function = ir.Function(module, kind, name)
+            function.linkage = "linkonce_odr"
+            for attribute in ("noinline", "optsize"):
+                function.attributes.add(attribute)
+            inside = Emitter(ir.IRBuilder(function.append_basic_block()), self.dtype)
+            formula(inside, *(Value(inside, argument) for argument in function.args))
+            inside.builder.ret_void()
+        self.builder.call(module.globals[name], given)
+
     def truth(self, condition: Value) -> Value:
         """A scalar condition as the integer 1 or 0, for `choose`."""
         return Value(self, self.builder.zext(condition.ir, _INT))
@@ -376,6 +391,10 @@ class Simulator:
     def choose(self, code: int, cases: dict[int, Callable[[], Any]]) -> Any:
         """See `Emitter`."""
         return cases.get(int(code), cases[next(reversed(cases))])()
+
+    def shared(self, formula: Callable[..., None], *values: Any) -> None:
+        """See `Emitter`."""
+        formula(self, *values)
 
     def truth(self, condition: bool) -> int:
         """See `Emitter`."""

@@ -85,7 +85,7 @@ def tile(
 ) -> None:
     """A few rows of one panel's product; see `multiply` for the arguments."""
     start, start_row = v.choose(fresh, {0: lambda: [c, c_row * 1], 1: lambda: [b + -WIDTH * v.lanes, c_row * 0]})
-    product(v, rows, start, start_row, a, a_row, a_k, outer, a_outer, inner, b, c, c_row)
+    v.shared(product, rows, start, start_row, a, a_row, a_k, outer, a_outer, inner, b, c, c_row)
 
 
 def each_tile(v: Machine, rows: Any, body: Any) -> None:
