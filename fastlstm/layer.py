@@ -197,7 +197,8 @@ def backwards(
     size, dtype, vector = delta.shape[1], delta.dtype, run.cells.shape[2]
     batch, duration = len(run.hidden) - rows, len(run.offsets) - 1
     sums = kept("sums", panels_shape(run.x.shape[1], size, dtype), dtype)
-    sums[...] = 0
+    if not rows:
+        sums[...] = 0
     with borrowed(n_threads, 16 * rows * size * (size + run.x.shape[1])) as workers:
         u, w = (weights.transposed(name, 4 if exact else 3, workers) for name in "uw")
         scratch = kept("scratch", (workers, SCRATCH), dtype)

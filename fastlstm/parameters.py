@@ -32,8 +32,9 @@ class Buffer(Mapping[str, Array]):
         self._shapes = dict(shapes)
         size = sum(map(math.prod, self._shapes.values()))
         room = numpy.zeros(size + ALIGNMENT // dtype.itemsize, dtype)
-        skip = -room.ctypes.data % ALIGNMENT // dtype.itemsize
+        skip = -room.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
         self.flat: Array = room[skip : skip + size]
+        self._stacked: dict[tuple[str, str], Array] = {}
         self._views, start = {}, 0
         for name, shape in self._shapes.items():
             stop = start + math.prod(shape)
@@ -62,11 +63,15 @@ class Buffer(Mapping[str, Array]):
 
     def stacked(self, first: str, last: str) -> Array:
         """Views `first` to `last`, which differ in their first axis only, as one view stacked along it."""
-        names = list(self._views)
-        run = [self._shapes[n] for n in names[names.index(first) : names.index(last) + 1]]
-        start = sum(math.prod(self._shapes[n]) for n in names[: names.index(first)])
-        stop = start + sum(map(math.prod, run))
-        return self.flat[start:stop].reshape((sum(shape[0] for shape in run), *run[0][1:]))
+        found = self._stacked.get((first, last))
+        if found is None:
+            names = list(self._views)
+            run = [self._shapes[n] for n in names[names.index(first) : names.index(last) + 1]]
+            start = sum(math.prod(self._shapes[n]) for n in names[: names.index(first)])
+            stop = start + sum(map(math.prod, run))
+            found = self.flat[start:stop].reshape((sum(shape[0] for shape in run), *run[0][1:]))
+            self._stacked[first, last] = found
+        return found
 
     def empty_like(self) -> "Buffer":
         """A new buffer with the same names, shapes and dtype, all zero."""

@@ -144,6 +144,8 @@ def _products(
     group = (many + turns * parts - 1) // (turns * parts)
     for j in range(part * group, many, parts * group):
         last = min(j + group, many)
+        if end == offsets.shape[0] - 1:  # the chunk that comes first
+            gradients[:, j:last] = 0
         for k in range(0, rows, DEPTH):
             depth = min(DEPTH, rows - k)
             _gather(x, hidden, offsets, begin, k, depth, j, last, work)
@@ -221,6 +223,8 @@ def weight_gradients(
 ) -> None:
     """What the steps begin to end - 1 add to the gradients; mirrors the weight gradients of the oracle's BPTT.
 
+    The chunk with the last step comes first, and begins the sums.
+
     Parameters
     ----------
     begin, end : int
@@ -234,7 +238,7 @@ def weight_gradients(
     transposed : array of `pack.transposed_shape`
         W, from `pack.pack_transposed`.
     gradients : array of `pack.panels_shape`
-        Added to: gradients of biases, W and U.
+        Written by the first chunk, added to by the others: gradients of biases, W and U.
     d_x : (N, input) array
         Written: gradient at the inputs. Without rows it is not formed.
     scratch : (workers, SCRATCH) array

@@ -134,7 +134,6 @@ def dense_backward(
             copy_row(outputs - p * width, delta, n * outputs + p * width, dz, (p * dz.shape[1] + n) * width)
     if d_x.shape[0]:
         _pack_transposed(w, transposed)
-    gradients[:] = 0
     d_w[:] = 0
     weight_gradients(
         NONE, WHOLE, rows, x, x.ravel()[:0].reshape(0, 0), dz, transposed, gradients, d_x, scratch, workers
