@@ -38,7 +38,7 @@ def into_hidden(
     taken, vector = (transposed.shape[1] - 1) // dz.shape[0], width // WIDTH
     multiply(
         dz, at * width, width, WHOLE, dz.shape[0], room, taken, rows, transposed, width, transposed.shape[1] * width,
-        first, last, True, delta_h, out * width, width, delta_h.shape[1] * width,
+        first, last, dz.shape[0] * (width // WIDTH), True, delta_h, out * width, width, delta_h.shape[1] * width,
     )
     if taken < width:
         for p in range(first * WIDTH, min(last * WIDTH, dz.shape[0])):
@@ -150,8 +150,8 @@ def _products(
             depth = min(DEPTH, rows - k)
             _gather(x, hidden, offsets, begin, k, depth, j, last, work)
             multiply(
-                work, NONE, WHOLE, GROUP, WHOLE, NONE, depth, last - j, dz, k * width, room, NONE, dz.shape[0], False,
-                gradients, j * width, width, many * width,
+                work, NONE, WHOLE, GROUP, WHOLE, NONE, depth, last - j, dz, k * width, room, NONE, dz.shape[0],
+                dz.shape[0] * width, False, gradients, j * width, width, many * width,
             )
     first, last = span(part, parts, rows if d_x.shape[0] else NONE)
     inputs, taken = d_x.shape[1], (transposed.shape[1] - 1) // dz.shape[0]
@@ -160,7 +160,7 @@ def _products(
         for p in range(transposed.shape[0]):
             multiply(
                 dz, n * width, width, WHOLE, dz.shape[0], room, taken, count, transposed, width,
-                transposed.shape[1] * width, p, p + 1, True, work, -p * width, width, width,
+                transposed.shape[1] * width, p, p + 1, inputs, True, work, -p * width, width, width,
             )
             _copy_rows(
                 count, min(width, inputs - p * width), work, NONE, width, d_x,

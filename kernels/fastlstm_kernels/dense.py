@@ -61,7 +61,7 @@ def _forward_worker(
     first, last = span(worker, workers, x.shape[0])
     multiply(
         x, first * depth, depth, WHOLE, WHOLE, NONE, depth, last - first, panels, width, panels.shape[1] * width, NONE,
-        panels.shape[0], True, z, first * width, width, z.shape[1] * width,
+        panels.shape[0], outputs, True, z, first * width, width, z.shape[1] * width,
     )
     for n in range(first, last):
         for p in range(panels.shape[0]):

@@ -55,7 +55,7 @@ def _add_inputs(
     inputs, width = x.shape[1], panels.shape[2]
     multiply(
         x, row * inputs, inputs, WHOLE, WHOLE, NONE, inputs, rows, panels, width, panels.shape[1] * width, first, last,
-        True, z, at * width, width, z.shape[1] * width,
+        last * width, True, z, at * width, width, z.shape[1] * width,
     )
 
 
@@ -67,7 +67,7 @@ def _add_recurrent(
     size, width = hidden.shape[1], panels.shape[2]
     multiply(
         hidden, row * size, size, WHOLE, WHOLE, NONE, size, rows, panels, (1 + inputs) * width,
-        panels.shape[1] * width, first, last, False, z, at * width, width, z.shape[1] * width,
+        panels.shape[1] * width, first, last, last * width, False, z, at * width, width, z.shape[1] * width,
     )
 
 
@@ -96,7 +96,7 @@ def step_panels(
             def of_tile(row: Any, many: Any) -> None:
                 place = z + (p * z_panel + row * width)
                 a, b = h_prev + row * size, panels + p * panel
-                v.shared(product, many, place, width, a, size, 1, 1, 0, size, b, place, width)
+                v.shared(product, many, WIDTH, place, width, a, size, 1, 1, 0, size, b, place, width)
 
             each_tile(v, rows, of_tile)
             return []

@@ -55,19 +55,27 @@ def _transpose(v: Machine, vectors: list[Any]) -> list[Any]:
     return vectors
 
 
+def _to_square(v: Machine, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
+    for k, column in enumerate(_transpose(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
+        v.store(out + out_row * k, column)
+
+
+def _add_to_square(v: Machine, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
+    for k, column in enumerate(_transpose(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
+        place = out + out_row * k
+        v.store(place, v.load(place) + column)
+
+
 @operation
 def _transpose_square(v: Machine, a: Place, a_row: Count, out: Place, out_row: Count) -> None:
     """out[k, r] = a[r, k] for a vector of rows and columns."""
-    for k, column in enumerate(_transpose(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
-        v.store(out + out_row * k, column)
+    v.shared(_to_square, a, a_row, out, out_row)
 
 
 @operation
 def _add_square(v: Machine, a: Place, a_row: Count, out: Place, out_row: Count) -> None:
     """out[k, r] += a[r, k] for a vector of rows and columns."""
-    for k, column in enumerate(_transpose(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
-        place = out + out_row * k
-        v.store(place, v.load(place) + column)
+    v.shared(_add_to_square, a, a_row, out, out_row)
 
 
 @operation
@@ -77,7 +85,7 @@ def copy_row(v: Machine, columns: Count, a: Place, out: Place) -> None:
         v.store(out + j * v.lanes, v.load_part(a + j * v.lanes, v.first(columns - j * v.lanes)))
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def to_panel(w: Array, row: int, units: int, panels: Array, p: int, first: int, column: int) -> None:
     """Rows of a weight matrix as columns of a panel, from its row `first` on."""
     depth, width = w.shape[1], panels.shape[2]
@@ -91,7 +99,7 @@ def to_panel(w: Array, row: int, units: int, panels: Array, p: int, first: int, 
             panels[p, first + k, column + j] = w[row + j, k] if j < units else 0
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def from_panel(w: Array, row: int, units: int, panels: Array, p: int, first: int, column: int) -> None:
     """Add columns of a panel to rows of a weight matrix; the reverse of `to_panel`."""
     depth, width = w.shape[1], panels.shape[2]

@@ -16,8 +16,8 @@ def _step_worker(
     size, depth, width = hidden.shape[2], panels.shape[1], panels.shape[2]
     first, last = span(worker, workers, panels.shape[0])
     multiply(
-        x, NONE, inputs, WHOLE, WHOLE, NONE, inputs, batch, panels, width, depth * width, first, last, True, z, NONE,
-        width, batch * width,
+        x, NONE, inputs, WHOLE, WHOLE, NONE, inputs, batch, panels, width, depth * width, first, last,
+        last * width, True, z, NONE, width, batch * width,
     )
     step_panels(
         TANH, TANH, batch, first, last, size, hidden, now * batch * size, panels, (1 + inputs) * width, depth * width,

@@ -20,6 +20,9 @@ WIDTH = 4
 ROWS = 6
 """Most rows of a tile."""
 
+NARROW = 4
+"""Rows from which single vectors of a panel are worth computing alone; fewer sums would wait for each other."""
+
 PANEL_BYTES = 65536
 """A panel is cut along the common dimension into pieces of this size, so that it stays in the second-level cache."""
 
@@ -36,17 +39,17 @@ def vectors_of(rows: int) -> int:
 
 
 def product(
-    v: Machine, rows: Any, start: Any, start_row: Any, a: Any, a_row: Any, a_k: Any, outer: Any, a_outer: Any,
+    v: Machine, rows: Any, needed: Any, start: Any, start_row: Any, a: Any, a_row: Any, a_k: Any, outer: Any, a_outer: Any,
     inner: Any, b: Any, c: Any, c_row: Any,
 ) -> None:
     """Up to ROWS rows of one panel's product: what is at `start`, plus the sum, to `c`; see `multiply`.
 
+    Vectors of the panel behind the first `needed` may be left out: a matrix of 129 columns has 127 of no use.
     Prefetching the weights for one or two rows gained nothing (256 units) or cost 25 % (512).
     """
     width = WIDTH * v.lanes
 
-    def of_rows(count: int) -> Any:
-        vectors = vectors_of(count)
+    def of_rows(count: int, vectors: int, parts: Any) -> Any:
         places = [(r, j * v.lanes) for r in range(count) for j in range(vectors)]
 
         def part(first: Any) -> Any:
@@ -73,19 +76,21 @@ def product(
                 v.store(c + (c_row * r + here + j), value)
             return []
 
-        return lambda: v.repeat(WIDTH // vectors, [], part) and None
+        return lambda: v.repeat(parts, [], part) and None
 
-    v.choose(rows, {count: of_rows(count) for count in range(1, ROWS + 1)})
+    whole = {count: of_rows(count, vectors_of(count), WIDTH // vectors_of(count)) for count in range(1, ROWS + 1)}
+    narrow = {ROWS + count: of_rows(count, 1, needed) for count in range(NARROW, ROWS + 1)}
+    v.choose(rows + v.truth(needed < WIDTH) * v.truth(rows >= NARROW) * ROWS, narrow | whole)
 
 
 @operation
 def tile(
-    v: Machine, rows: Count, a: Place, a_row: Count, a_k: Count, outer: Count, a_outer: Count, inner: Count, b: Place,
-    fresh: Count, c: Place, c_row: Count,
+    v: Machine, rows: Count, needed: Count, a: Place, a_row: Count, a_k: Count, outer: Count, a_outer: Count,
+    inner: Count, b: Place, fresh: Count, c: Place, c_row: Count,
 ) -> None:
     """A few rows of one panel's product; see `multiply` for the arguments."""
     start, start_row = v.choose(fresh, {0: lambda: [c, c_row * 1], 1: lambda: [b + -WIDTH * v.lanes, c_row * 0]})
-    v.shared(product, rows, start, start_row, a, a_row, a_k, outer, a_outer, inner, b, c, c_row)
+    v.shared(product, rows, needed, start, start_row, a, a_row, a_k, outer, a_outer, inner, b, c, c_row)
 
 
 def each_tile(v: Machine, rows: Any, body: Any) -> None:
@@ -104,7 +109,7 @@ def each_tile(v: Machine, rows: Any, body: Any) -> None:
 @jit(device=True)
 def multiply(
     a: Array, a_at: int, a_row: int, a_k: int, outer: int, a_outer: int, inner: int, rows: int, b: Array, b_at: int,
-    b_panel: int, first: int, last: int, fresh: bool, c: Array, c_at: int, c_row: int, c_panel: int,
+    b_panel: int, first: int, last: int, columns: int, fresh: bool, c: Array, c_at: int, c_row: int, c_panel: int,
 ) -> None:
     """Product of some rows with some panels, added to the result or replacing it.
 
@@ -123,6 +128,8 @@ def multiply(
         Panels: row k of panel p is ``b[b_at + p b_panel + k · WIDTH lanes:]``.
     b_at, b_panel, first, last : int
         Where the panels lie, and which to take.
+    columns : int
+        How many columns of all panels count. Vectors behind them may be left as they are.
     fresh : bool
         True to start each row from the row of the panel before its row 0 (a bias, or zeros); false to add to `c`.
     c : array
@@ -135,7 +142,8 @@ def multiply(
     2 rows · outer · inner · (last - first) · WIDTH · lanes flops. Each element is one sum along k in rising order,
     whatever the rows and panels computed with it.
     """
-    width = WIDTH * (VECTOR_BYTES // b.itemsize)
+    vector = VECTOR_BYTES // b.itemsize
+    width = WIDTH * vector
     depth = max(1, PANEL_BYTES // (width * b.itemsize))
     stride = max(1, depth // inner)
     for chunk in range(0, rows, CHUNK):
@@ -144,12 +152,13 @@ def multiply(
             for k in range(0, inner, depth):
                 begins = fresh and o == 0 and k == 0
                 for p in range(first, last):
+                    needed = (columns - p * width + vector - 1) // vector
                     line = b_at + p * b_panel + (o * inner + k) * width
                     r = chunk
                     for left in range((many + ROWS - 1) // ROWS, 0, -1):
                         count = (chunk + many - r + left - 1) // left  # 4 + 3 rows rather than 6 + 1
                         tile(
-                            count, a, a_at + r * a_row + o * a_outer + k * a_k, a_row, a_k, min(stride, outer - o),
+                            count, needed, a, a_at + r * a_row + o * a_outer + k * a_k, a_row, a_k, min(stride, outer - o),
                             a_outer, min(depth, inner - k), b, line, begins, c, c_at + p * c_panel + r * c_row, c_row,
                         )
                         r += count
