@@ -101,5 +101,6 @@ def _compare(console: Console, forecaster: SunspotForecaster, seconds: float) ->
     with borrowed(forecaster.model.n_threads, 1 << 40) as threads:
         console.print(
             f"One epoch of {sequences} sequences of {LENGTH} months: {seconds:.2f} s in the kernels "
-            f"({threads} threads), {oracle:.0f} s in the NumPy oracle (from {timed} of the sequences): {oracle / seconds:.0f} times faster."
+            f"({threads} threads), {oracle:.0f} s in the NumPy oracle (from {timed} of the sequences): "
+            f"{oracle / seconds:.0f} times faster."
         )

@@ -39,8 +39,8 @@ def vectors_of(rows: int) -> int:
 
 
 def product(
-    v: Machine, rows: Any, needed: Any, start: Any, start_row: Any, a: Any, a_row: Any, a_k: Any, outer: Any, a_outer: Any,
-    inner: Any, b: Any, c: Any, c_row: Any,
+    v: Machine, rows: Any, needed: Any, start: Any, start_row: Any, a: Any, a_row: Any, a_k: Any, outer: Any,
+    a_outer: Any, inner: Any, b: Any, c: Any, c_row: Any,
 ) -> None:
     """Up to ROWS rows of one panel's product: what is at `start`, plus the sum, to `c`; see `multiply`.
 
@@ -158,7 +158,8 @@ def multiply(
                     for left in range((many + ROWS - 1) // ROWS, 0, -1):
                         count = (chunk + many - r + left - 1) // left  # 4 + 3 rows rather than 6 + 1
                         tile(
-                            count, needed, a, a_at + r * a_row + o * a_outer + k * a_k, a_row, a_k, min(stride, outer - o),
-                            a_outer, min(depth, inner - k), b, line, begins, c, c_at + p * c_panel + r * c_row, c_row,
+                            count, needed, a, a_at + r * a_row + o * a_outer + k * a_k, a_row, a_k,
+                            min(stride, outer - o), a_outer, min(depth, inner - k), b, line, begins,
+                            c, c_at + p * c_panel + r * c_row, c_row,
                         )
                         r += count
