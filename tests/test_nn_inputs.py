@@ -91,7 +91,7 @@ def test_bad_states_and_their_gradients(layer, state, error, message):
         with pytest.raises(error, match=re.escape(message.format("state"))):
             method(X, state)
     _, _, tape = layer.forward(X)
-    with pytest.raises(error, match=re.escape(message.format("d_state"))):
+    with pytest.raises(error, match=re.escape(message.format("dstate"))):
         layer.backward(tape, DY, state)
 
 
@@ -105,10 +105,10 @@ def test_a_state_without_batch_axis_goes_with_such_an_input(layer):
 @pytest.mark.parametrize(
     ("dy", "error", "message"),
     [
-        (zeros(4, 2, 3), ValueError, "d_output must have shape (4, 2, 5), got (4, 2, 3)"),
-        (zeros(4, 5), ValueError, "d_output must have shape (4, 2, 5), got (4, 5)"),
-        (zeros(3, 2, 5), ValueError, "d_output must have shape (4, 2, 5), got (3, 2, 5)"),
-        (DY + 0j, TypeError, "d_output must hold real numbers, got dtype complex128"),
+        (zeros(4, 2, 3), ValueError, "dy must have shape (4, 2, 5), got (4, 2, 3)"),
+        (zeros(4, 5), ValueError, "dy must have shape (4, 2, 5), got (4, 5)"),
+        (zeros(3, 2, 5), ValueError, "dy must have shape (4, 2, 5), got (3, 2, 5)"),
+        (DY + 0j, TypeError, "dy must hold real numbers, got dtype complex128"),
     ],
 )
 def test_bad_gradients_of_the_output(layer, dy, error, message):
@@ -173,8 +173,8 @@ def test_any_layout_gives_the_same_bits(changed, batch_first):
     for make in (numpy.array, changed):
         layer = nn.LSTM(3, 5, batch_first=batch_first, dtype="float64", seed=1)
         y, final, tape = layer.forward(make(X), tuple(map(make, state)))
-        dx, d_state = layer.backward(tape, make(DY), tuple(map(make, state)))
-        runs.append([y, *final, dx, *d_state, layer.gradients.flat, layer(make(X))[0]])
+        dx, dstate = layer.backward(tape, make(DY), tuple(map(make, state)))
+        runs.append([y, *final, dx, *dstate, layer.gradients.flat, layer(make(X))[0]])
     for a, b in zip(*runs, strict=True):
         numpy.testing.assert_array_equal(a, b)
 
@@ -207,8 +207,8 @@ def test_results_are_arrays_of_their_own(layer, batch_first):
     state = (zeros(1, 4 if batch_first else 2, 5),) * 2
     y, final = layer(X, state)
     _, _, tape = layer.forward(X, state)
-    dx, d_state = layer.backward(tape, DY, state)
-    results = [y, *final, dx, *d_state]
+    dx, dstate = layer.backward(tape, DY, state)
+    results = [y, *final, dx, *dstate]
     kept = [result.copy() for result in results]
     arguments = X, DY, *state, layer.parameters.flat, layer.gradients.flat
     for k, result in enumerate(results):

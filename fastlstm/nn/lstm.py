@@ -187,16 +187,16 @@ class LSTM:
         output, final = self._results(run, batched, len(h), run.cells[:, len(run.x) :])
         return output, final, Tape(run, batched, self)
 
-    def backward(self, tape: Tape, d_output: Any, d_state: Any = None) -> tuple[Array, State]:
+    def backward(self, tape: Tape, dy: Any, dstate: Any = None) -> tuple[Array, State]:
         """Back-propagate through all steps of a `forward`; adds into `gradients`.
 
         Parameters
         ----------
         tape : Tape
             From `forward` of this layer, whose parameters have not changed since.
-        d_output : array like the output
+        dy : array like the output
             Gradient of the loss at it.
-        d_state : tuple of arrays like h_n and c_n, optional
+        dstate : tuple of arrays like h_n and c_n, optional
             Gradients of the loss at the final states; zeros by default.
 
         Returns
@@ -220,8 +220,8 @@ class LSTM:
         rows, duration = len(run.x), len(run.offsets) - 1
         batch, size = len(run.hidden) - rows, self.hidden_size
         shape = self._shape(duration, batch, size, batched)
-        delta = self._steps_first(checks.shaped_array("d_output", d_output, shape, self.dtype), batched)
-        final = None if d_state is None else self._states("d_state", d_state, batch, batched)
+        delta = self._steps_first(checks.shaped_array("dy", dy, shape, self.dtype), batched)
+        final = None if dstate is None else self._states("dstate", dstate, batch, batched)
         d_x = fresh("d_x", run.x.shape, self.dtype)
         given = self.gradients
         d_b = given["bias_ih_l0"] if self.bias else numpy.empty(4 * size, self.dtype)
