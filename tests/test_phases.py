@@ -1,0 +1,94 @@
+"""Phases: every part is done once, and none before the phase before it has ended, whoever comes when."""
+
+import threading
+import time
+
+import numba
+import numpy
+import pytest
+
+from fastlstm_kernels import threads
+from fastlstm_kernels.phases import BOARD, done, take
+from tests.helpers import JIT_OFF
+
+PHASES = 7
+
+
+@numba.njit(nogil=True)
+def walk(worker, workers, board, times, early):
+    """Go through all phases; count each part, and the parts that find the phase before them unfinished."""
+    for phase in range(times.shape[0]):
+        part = take(board, worker, workers, phase)
+        while part >= 0:
+            if phase > 0:
+                for other in range(workers):
+                    early[worker] += times[phase - 1, other] == 0
+            times[phase, part] += 1
+            done(board, part, phase)
+            part = take(board, worker, workers, phase)
+
+
+def records(workers):
+    return numpy.zeros((workers, BOARD), numpy.int64), numpy.zeros((PHASES, workers), int), numpy.zeros(workers, int)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_one_thread_may_run_all_workers_one_after_another(workers, backwards):
+    board, times, early = records(workers)
+    order = range(workers)
+    for worker in reversed(order) if backwards else order:
+        walk(worker, workers, board, times, early)
+    assert (times == 1).all()
+    assert not early.any()
+
+
+@pytest.mark.skipif(JIT_OFF, reason="only compiled code takes a part in one indivisible step")
+@pytest.mark.parametrize("late", [0.0, 0.02])
+def test_threads_do_every_part_once_and_in_order(late):
+    walk(0, 1, *records(1))  # compiled before the threads start
+    for _ in range(20):
+        board, times, early = records(3)
+        workers = [threading.Thread(target=walk, args=(k, 3, board, times, early)) for k in range(3)]
+        for worker in workers:
+            worker.start()
+            time.sleep(late)
+        for worker in workers:
+            worker.join(60)
+            assert not worker.is_alive()
+        assert (times == 1).all()
+        assert not early.any()
+
+
+@numba.njit(nogil=True)
+def wait(board):
+    return take(board, 0, 2, 0)
+
+
+@numba.njit
+def take_other(board):
+    return take(board, 1, 2, 0)
+
+
+@numba.njit
+def finish(board, part):
+    done(board, part, 0)
+
+
+def test_a_part_that_another_has_taken_is_waited_for():
+    board = numpy.zeros((2, BOARD), numpy.int64)
+    assert (take_other(board), wait(board)) == (1, 0)
+    finish(board, 0)
+    finish(numpy.zeros((2, BOARD), numpy.int64), 1)  # compiled before the clock starts
+    clock = threading.Timer(0.1, finish, (board, 1))
+    clock.start()
+    assert wait(board) == -1
+    clock.join()
+    assert wait(board) == -1
+
+
+def test_hosts_without_the_x86_control_register_run_as_they_are(monkeypatch):
+    monkeypatch.setattr(threads, "_X86", False)
+    ran = []
+    threads._flushing(None, lambda: ran.append(True))
+    assert ran == [True]
