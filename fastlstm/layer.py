@@ -216,6 +216,8 @@ def backwards(
             delta_h = kept("delta_h", (stores, len(u), lines, width), dtype)
             delta_c = kept("delta_c", (stores, count, lines, vector), dtype)
             tiles = kept("tiles", (workers, count, max(TILE, batch), width), dtype)
+            if rows < duration * batch:  # rows of sequences that have ended are multiplied too, whatever they hold
+                tiles[...] = 0
             kernels.truncated_backward(
                 run.offsets, truncate, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h,
                 delta_c, kept("dz", run.gates.shape, dtype), tiles, sums, d_x, scratch, workers,
