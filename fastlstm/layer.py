@@ -84,7 +84,7 @@ class Run:
 
 
 def _board(workers: int) -> Array:
-    return numpy.zeros((workers, BOARD), numpy.int64)
+    return kept("board", (workers, BOARD), numpy.dtype(numpy.int64))
 
 
 def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:

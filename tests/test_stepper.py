@@ -208,7 +208,7 @@ def test_setting_the_state_leaves_the_outputs_alone(layer, step):
 
 @pytest.mark.skipif(JIT_OFF, reason="Python allocates at every step")
 @dtypes
-@pytest.mark.parametrize("size", [37, 330])  # the larger one is shared among threads
+@pytest.mark.parametrize("size", [37, 700])  # the larger one is shared among threads
 def test_a_step_allocates_nothing(dtype, size):
     layer = nn.LSTM(3, size, dtype=dtype, seed=1)
     step, (x, _) = layer.stepper(2), drawn(layer, 2)
@@ -226,4 +226,4 @@ def test_a_step_allocates_nothing(dtype, size):
     finally:
         tracemalloc.stop()
     assert after - before < 300, "less than a byte a step"
-    assert peak - before < 1000, "less than a row of the state, besides the frames of Python calls"
+    assert peak - before < 2000, "less than a row of the state, besides the frames of Python calls"

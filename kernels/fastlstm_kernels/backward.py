@@ -11,7 +11,7 @@ from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.forward import NONE, WHOLE, previous_row, shares_units
 from fastlstm_kernels.gates import cell_backward
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.phases import done, take
+from fastlstm_kernels.phases import clear, done, take
 from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import CHUNK, ROWS, WIDTH, multiply
@@ -281,12 +281,13 @@ def backward(
     dz : (units / lanes rounded up, rows, 4 lanes) array
         Overwritten; as many rows as should be worked on at once, at least those of one step.
     board : (workers, `phases.BOARD`) int64 array
-        Zeros; overwritten.
+        Overwritten.
 
     Notes
     -----
     16 N H (input + H) flops.
     """
+    clear(board)
     by_unit = shares_units(delta_h.shape[1], delta_out.shape[1], transposed_u.shape[0], workers)
     share(
         _backward_worker,

@@ -14,7 +14,7 @@ from typing import Any
 from fastlstm_kernels.arrays import Array, Index, intp
 from fastlstm_kernels.gates import cell_forward
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.phases import done, take
+from fastlstm_kernels.phases import clear, done, take
 from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH, each_tile, multiply, product
@@ -204,7 +204,7 @@ def forward(
     hidden : (batch + N, H) array
         The first `batch` rows hold the initial state; the rest is written.
     board : (workers, `phases.BOARD`) int64 array
-        Zeros; overwritten.
+        Overwritten.
     workers : int
         Shares of the work.
 
@@ -212,6 +212,7 @@ def forward(
     -----
     8 N H (input + H) flops; each step reads the weights once, or once per worker.
     """
+    clear(board)
     by_unit = shares_units(hidden.shape[0] - offsets[-1], hidden.shape[1], panels.shape[0], workers)
     share(
         _forward_worker, (by_unit, board, keep, offsets, x, panels, code_c, code_h, z, cells, hidden), workers

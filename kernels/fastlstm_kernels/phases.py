@@ -5,8 +5,8 @@ a part, do it, say so with `done`, until nothing is left. Nobody enters a phase 
 from one phase to the next costs 0.1 to 0.2 µs, where a region of its own costs 2 to 5.
 
 A part whose worker has not come (its thread sleeps, or does another worker's work first, as a threading layer may
-choose) is taken over by one who waits. So whoever holds a part is running, and no layer and no number of threads can
-make it hang.
+choose) is taken over by one who waits. So whoever holds a part has a thread, and no layer and no number of threads can
+make it hang; a thread that the system has stopped is waited for.
 """
 
 import os
@@ -111,13 +111,20 @@ else:
 
 
 @jit(device=True)
+def clear(board: Array) -> None:
+    """Make a board ready; before the region begins."""
+    for part in range(board.shape[0]):
+        board[part, _TAKEN] = board[part, _DONE] = 0
+
+
+@jit(device=True)
 def take(board: Array, worker: int, workers: int, phase: int) -> int:
     """The next part of a phase that a worker is to do, or -1 once all of them are done.
 
     Parameters
     ----------
     board : (workers, BOARD) int64 array
-        Zero before the first phase.
+        Cleared before the first phase.
     worker, workers : int
         Who asks, of how many; there are as many parts as workers, and a worker's own comes first.
     phase : int

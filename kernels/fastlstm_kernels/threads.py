@@ -70,7 +70,7 @@ def _invoke(typingctx: Any, task: Any, arguments: Any, worker: Any, workers: Any
 
 
 @jit(parallel=True)
-def _region(task: int, arguments: int, workers: int) -> None:
+def _region(task: int, arguments: int, workers: int) -> None:  # pragma: no cover - compiled only; JIT off goes without
     for worker in prange(workers):
         _invoke(task, arguments, intp(worker), workers)
 
