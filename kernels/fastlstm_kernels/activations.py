@@ -177,7 +177,9 @@ def each_vector(v: Machine, n: Any, step: Any) -> None:
     v.choose(v.truth(rest > 0), {1: lambda: step(whole * v.lanes, v.first(rest)), 0: lambda: None})
 
 
-def _map(v: Machine, n: Any, source: Any, out: Any, function: Any) -> None:
+def map_row(v: Machine, n: Any, source: Any, out: Any, function: Any) -> None:
+    """out = function(source's vector, its offset, its mask) along a row of n elements; `out` may be `source`."""
+
     def step(offset: Any, mask: Any) -> None:
         if mask is None:
             v.store(out + offset, function(v.load(source + offset), offset, mask))
@@ -190,13 +192,13 @@ def _map(v: Machine, n: Any, source: Any, out: Any, function: Any) -> None:
 @operation
 def activate(v: Machine, code: Count, n: Count, z: Place, out: Place) -> None:
     """Elementwise activation of a row of n elements, but for SOFTMAX; `out` may be `z`."""
-    _map(v, n, z, out, lambda x, *_: activation(v, code, x))
+    map_row(v, n, z, out, lambda x, *_: activation(v, code, x))
 
 
 @operation
 def exponentials(v: Machine, n: Count, z: Place, out: Place) -> None:
     """exp of a row of n elements; `out` may be `z`."""
-    _map(v, n, z, out, lambda x, *_: exp(v, x))
+    map_row(v, n, z, out, lambda x, *_: exp(v, x))
 
 
 @operation
@@ -207,7 +209,7 @@ def times_slope(v: Machine, code: Count, n: Count, values: Place, out: Place) ->
         value = v.load(values + offset) if mask is None else v.load_part(values + offset, mask)
         return x * slope(v, code, value)
 
-    _map(v, n, out, out, product)
+    map_row(v, n, out, out, product)
 
 
 @jit(device=True)

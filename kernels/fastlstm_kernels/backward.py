@@ -6,7 +6,7 @@ gradients is one product, split among workers by its OUTPUT, so that each elemen
 
 from typing import Any
 
-from fastlstm_kernels.activations import each_vector
+from fastlstm_kernels.activations import map_row
 from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.forward import NONE, WHOLE, previous_row, shares_units
 from fastlstm_kernels.gates import cell_backward
@@ -84,15 +84,7 @@ def _copy_rows(v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, 
     """Some columns of some rows."""
 
     def row(r: Any) -> list[Any]:
-        source, target = a + r * a_row, out + r * out_row
-
-        def part(offset: Any, mask: Any) -> None:
-            if mask is None:
-                v.store(target + offset, v.load(source + offset))
-            else:
-                v.store_part(target + offset, v.load_part(source + offset, mask), mask)
-
-        each_vector(v, columns, part)
+        map_row(v, columns, a + r * a_row, out + r * out_row, lambda x, *_: x)
         return []
 
     v.repeat(rows, [], row)

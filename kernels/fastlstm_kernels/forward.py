@@ -48,7 +48,7 @@ def shares_units(batch: int, size: int, blocks: int, workers: int) -> bool:
 
 
 @jit(device=True, inline=True)
-def _add_inputs(
+def add_inputs(
     x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int
 ) -> None:
     """What some rows of the inputs send to panels first to last - 1 of the gates, biases included."""
@@ -147,7 +147,7 @@ def _forward_worker(
             if rows <= 0:
                 break
             at = row + offsets[t] if keep else row
-            _add_inputs(x, row + offsets[t], rows, panels, NONE, panels.shape[0], z, at)
+            add_inputs(x, row + offsets[t], rows, panels, NONE, panels.shape[0], z, at)
             _step(
                 t, row, rows, NONE, panels.shape[0], keep, offsets, inputs, panels, code_c, code_h, z, at, cells, hidden
             )
@@ -168,7 +168,7 @@ def _forward_worker(
             first, last = span(part, workers, panels.shape[0])
             if fresh:
                 many = offsets[end] - offsets[begin]
-                _add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
+                add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
             _step(
                 t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, z, offsets[t] - origin,
                 cells, hidden,
@@ -243,7 +243,7 @@ def _preactivations_worker(
 ) -> None:
     batch = hidden.shape[0] - offsets[-1]
     first, last = span(worker, workers, panels.shape[0])
-    _add_inputs(x, NONE, offsets[-1], panels, first, last, z, NONE)
+    add_inputs(x, NONE, offsets[-1], panels, first, last, z, NONE)
     for t in range(offsets.shape[0] - 1):
         _add_recurrent(
             hidden, previous_row(offsets, batch, t), offsets[t + 1] - offsets[t], x.shape[1], panels, first, last, z,

@@ -13,9 +13,7 @@ from fastlstm_kernels import cache
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def jit(
-    *, device: bool = False, inline: bool = False, parallel: bool = False, reassociate: bool = False
-) -> Callable[[Function], Function]:
+def jit(*, device: bool = False, inline: bool = False, parallel: bool = False) -> Callable[[Function], Function]:
     """Compile a kernel with the library's flags.
 
     A product and a sum may become one fused multiply-add. Nothing is assumed about NaN or infinity, which come out
@@ -31,8 +29,6 @@ def jit(
         optimises a callee once more in every function above it.
     parallel : bool
         True for a function with a ``prange``.
-    reassociate : bool
-        True where sums may be reordered, which a dot product needs to run in vector lanes.
 
     Returns
     -------
@@ -41,7 +37,7 @@ def jit(
     """
     flags: dict[str, Any] = {
         "parallel": parallel,
-        "fastmath": {"contract", "reassoc"} if reassociate else {"contract"},
+        "fastmath": {"contract"},
         "error_model": "numpy",
         "nogil": True,
         "no_cpython_wrapper": device,

@@ -2,10 +2,9 @@
 
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.arrays import Array
-from fastlstm_kernels.forward import NONE, WHOLE, step_panels
+from fastlstm_kernels.forward import NONE, add_inputs, step_panels
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.threads import share, span
-from fastlstm_kernels.tile import multiply
 
 
 @jit(device=True)
@@ -15,10 +14,7 @@ def _step_worker(
     batch, inputs = x.shape
     size, depth, width = hidden.shape[2], panels.shape[1], panels.shape[2]
     first, last = span(worker, workers, panels.shape[0])
-    multiply(
-        x, NONE, inputs, WHOLE, WHOLE, NONE, inputs, batch, panels, width, depth * width, first, last,
-        last * width, True, z, NONE, width, batch * width,
-    )
+    add_inputs(x, NONE, batch, panels, first, last, z, NONE)
     step_panels(
         TANH, TANH, batch, first, last, size, hidden, now * batch * size, panels, (1 + inputs) * width, depth * width,
         z, NONE, batch * width, cells, NONE, cells, NONE, batch * cells.shape[2], hidden, (1 - now) * batch * size,

@@ -83,16 +83,6 @@ def product(
     v.choose(rows + v.truth(needed < WIDTH) * v.truth(rows >= NARROW) * ROWS, narrow | whole)
 
 
-@operation
-def tile(
-    v: Machine, rows: Count, needed: Count, a: Place, a_row: Count, a_k: Count, outer: Count, a_outer: Count,
-    inner: Count, b: Place, fresh: Count, c: Place, c_row: Count,
-) -> None:
-    """A few rows of one panel's product; see `multiply` for the arguments."""
-    start, start_row = v.choose(fresh, {0: lambda: [c, c_row * 1], 1: lambda: [b + -WIDTH * v.lanes, c_row * 0]})
-    v.shared(product, rows, needed, start, start_row, a, a_row, a_k, outer, a_outer, inner, b, c, c_row)
-
-
 def each_tile(v: Machine, rows: Any, body: Any) -> None:
     """Run ``body(row, count)`` for tiles of nearly equal numbers of rows: 4 + 3 rather than 6 + 1."""
     tiles = v.quotient(rows + (ROWS - 1), ROWS)
@@ -104,6 +94,23 @@ def each_tile(v: Machine, rows: Any, body: Any) -> None:
         return [row + count]
 
     v.repeat(tiles, [rows * 0], turn)
+
+
+@operation
+def _piece(
+    v: Machine, rows: Count, needed: Count, a: Place, a_row: Count, a_k: Count, outer: Count, a_outer: Count,
+    inner: Count, b: Place, fresh: Count, c: Place, c_row: Count,
+) -> None:
+    """Rows of a product with one piece of a panel; see `multiply` for the arguments."""
+    start, start_row = v.choose(fresh, {0: lambda: [c, c_row * 1], 1: lambda: [b + -WIDTH * v.lanes, c_row * 0]})
+
+    def of_tile(row: Any, count: Any) -> None:
+        v.shared(
+            product, count, needed, start + row * start_row, start_row, a + row * a_row, a_row, a_k, outer, a_outer,
+            inner, b, c + row * c_row, c_row,
+        )
+
+    each_tile(v, rows, of_tile)
 
 
 @jit(device=True)
@@ -154,12 +161,8 @@ def multiply(
                 for p in range(first, last):
                     needed = (columns - p * width + vector - 1) // vector
                     line = b_at + p * b_panel + (o * inner + k) * width
-                    r = chunk
-                    for left in range((many + ROWS - 1) // ROWS, 0, -1):
-                        count = (chunk + many - r + left - 1) // left  # 4 + 3 rows rather than 6 + 1
-                        tile(
-                            count, needed, a, a_at + r * a_row + o * a_outer + k * a_k, a_row, a_k,
-                            min(stride, outer - o), a_outer, min(depth, inner - k), b, line, begins,
-                            c, c_at + p * c_panel + r * c_row, c_row,
-                        )
-                        r += count
+                    _piece(
+                        many, needed, a, a_at + chunk * a_row + o * a_outer + k * a_k, a_row, a_k,
+                        min(stride, outer - o), a_outer, min(depth, inner - k), b, line, begins,
+                        c, c_at + p * c_panel + chunk * c_row, c_row,
+                    )
