@@ -10,6 +10,7 @@ import numpy.typing
 from fastlstm import checks, layer
 from fastlstm.checks import Array
 from fastlstm.layer import Run, Weights
+from fastlstm.nn.base import Layer
 from fastlstm.nn.stepper import Stepper
 from fastlstm.parameters import Buffer
 from fastlstm.workspace import fresh
@@ -39,7 +40,7 @@ class Tape:
     owner: "LSTM"
 
 
-class LSTM:
+class LSTM(Layer):
     """A long short-term memory layer with the parameters, gates and shapes of `torch.nn.LSTM`.
 
     One step on x, with the cell state c and the hidden state h (Hochreiter & Schmidhuber 1997; forget gate: Gers et
@@ -263,6 +264,18 @@ class LSTM:
         for name, value in found.items():
             self.parameters.assign(name, value)
 
+    @property
+    def output_size(self) -> int:
+        """Size of the output, which is `hidden_size`."""
+        return self.hidden_size
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments but for the seed, and the class's name as "kind"; see `from_config`."""
+        return {
+            "kind": "LSTM", "input_size": self.input_size, "hidden_size": self.hidden_size, "bias": self.bias,
+            "batch_first": self.batch_first, "dtype": self.dtype.name, "n_threads": self.n_threads,
+        }
+
     def stepper(self, batch_size: int = 1) -> Stepper:
         """The layer frame by frame.
 
@@ -314,6 +327,12 @@ class LSTM:
             for k, part in enumerate(value)
         ]
         return parts[0], parts[1]
+
+    def _check_tape(self, tape: Any, dstate: Any) -> None:
+        if not isinstance(tape, Tape) or tape.owner is not self:
+            raise TypeError(f"tape must come from forward of this layer, got {tape!r}")
+        if dstate is not None:
+            self._states("dstate", dstate, len(tape.run.hidden) - len(tape.run.x), tape.batched)
 
     def _given(self, input: Any, state: Any) -> tuple[Array, bool, Array, Array]:
         """Inputs (T, batch, input), whether they had a batch axis, and initial states (batch, hidden)."""

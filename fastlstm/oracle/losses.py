@@ -28,7 +28,7 @@ def huber(outputs: Array, targets: Array, mask: Array | None = None, delta: floa
     reach = numpy.minimum(numpy.abs(error), delta)
     losses = reach * (numpy.abs(error) - 0.5 * reach)
     slopes = numpy.clip(error, -delta, delta)
-    return _mean(losses.sum(axis=-1), slopes, elements.any(axis=-1))
+    return _mean(losses.sum(axis=-1), slopes, numpy.asarray(elements.any(axis=-1)))
 
 
 def squared_error(outputs: Array, targets: Array, mask: Array | None = None) -> tuple[float, Array]:

@@ -1,5 +1,6 @@
 """Losses with their gradients: means over the rows, of all time steps and sequences, that have a target."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -15,7 +16,7 @@ from fastlstm_kernels.loss import SCRATCH, huber_sums
 class Huber:
     """Squared error, but linear in errors larger than `delta` (Huber 1964).
 
-    The loss of a row is Σ of ½ e² where \\|e\\| <= delta, else delta (\\|e\\| - ½ delta), with e = outputs - targets.
+    The loss of a row is Σ of ½ e² where abs(e) <= delta, else delta (abs(e) - ½ delta), with e = outputs - targets.
 
     Parameters
     ----------
@@ -128,6 +129,7 @@ class CrossEntropy:
         have = _mask(mask, [shape])
         count = int(have.sum())
         array = checks.real_array("targets", targets)
+        kernel: Callable[..., None]
         if array.shape == shape:
             wanted, kernel = _labels(array, have, n), kernels.label_cross_entropy
         elif array.shape == given.shape:
@@ -179,7 +181,7 @@ def _labels(labels: Array, have: Array, n: int) -> Array:
     if labels.dtype.kind not in "iu":
         raise TypeError(f"targets of one number a row must be integer labels, got dtype {labels.dtype}")
     flat = numpy.where(have, labels.reshape(-1), labels.dtype.type(0))
-    if flat.size and not (0 <= flat.min() and flat.max() < n):
+    if flat.size and (flat.min() < 0 or flat.max() >= n):
         outside = flat[(flat < 0) | (flat >= n)][0]
         raise ValueError(f"targets must be labels from 0 to {n - 1}, got {outside}")
     return flat.astype(numpy.intp)
@@ -191,7 +193,8 @@ def _elementwise(outputs: Any, targets: Any, mask: Any, delta: float) -> tuple[f
     wanted = checks.shaped_array("targets", targets, shape, given.dtype)
     have = _mask(mask, [shape[:-1], shape])
     count = int(have.reshape(-1, n).any(axis=1).sum() if numpy.shape(mask) == shape else have.sum())
-    sums, gradient = numpy.empty(huber_sums(have.size, given.size // max(1, have.size))), fresh("", shape, given.dtype)
+    sums = numpy.empty(huber_sums(have.size, given.size // max(1, have.size)))
+    gradient = fresh("gradient", shape, given.dtype)
     with numpy.errstate(over="ignore"):  # a delta that float32 does not reach is an infinite one
         numbers = numpy.array([delta, 1 / max(1, count)]).astype(given.dtype)
     with borrowed(None, 10 * given.size) as workers:
