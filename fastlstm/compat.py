@@ -47,10 +47,11 @@ class lstm(LSTM):
         gradient: Literal["exact", "reference"] = "reference",
         dtype: numpy.typing.DTypeLike = numpy.float64,
         n_threads: int | None = None,
+        bptt_stride: int = 1,
     ) -> None:
         super().__init__(
             input_size, output_size, hidden_size, seed, afuncs, afunc_primes, bptt_truncate, learning_rate, loss_func,
-            gradient=gradient, dtype=dtype, n_threads=n_threads,
+            gradient=gradient, dtype=dtype, n_threads=n_threads, bptt_stride=bptt_stride,
         )
 
 

@@ -121,7 +121,7 @@ def gate_rows(parameters: Buffer, codes: Codes, n_threads: int | None, tape: Tap
 
 def backward(
     parameters: Buffer, codes: Codes, n_threads: int | None, X: Sequences, tape: Tape, delta: Array,
-    truncate: int | None, exact: bool, out: Buffer,
+    truncate: int | None, stride: int, exact: bool, out: Buffer,
 ) -> Array:
     """Gradients by truncated back-propagation through time.
 
@@ -136,7 +136,9 @@ def backward(
     delta : (N, output) array
         Gradient at the output layer's pre-activations.
     truncate : int or None
-        How many steps each step's error is walked back; None for all.
+        How many steps the errors of a group of steps are walked back before it; None for all.
+    stride : int
+        Steps of a group.
     exact : bool
         The true gradient, or the "reference" one.
     out : Buffer
@@ -163,7 +165,7 @@ def backward(
     d_x = X.results(kept)("d_x", x.shape, dtype)
     given = _weights(out, codes)
     layer.backwards(
-        _weights(parameters, codes), tape.run, delta_h, None, truncate, exact, (given.w, given.u, given.b), d_x,
+        _weights(parameters, codes), tape.run, delta_h, None, truncate, stride, exact, (given.w, given.u, given.b), d_x,
         n_threads,
     )
     return d_x

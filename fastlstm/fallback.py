@@ -20,13 +20,15 @@ class Fallback(oracle.LSTM):
     parameters, activations
         Of the model.
     truncate : int or None
-        How many steps each step's error is walked back; None for all.
+        How many steps a group's errors are walked back before it; None for all.
+    stride : int
+        Steps of a group.
     gradient : {"exact", "reference"}
     loss_func : {"cross_entropy", "squared_error"}
     """
 
     def __init__(
-        self, parameters: Buffer, activations: Activations, truncate: int | None,
+        self, parameters: Buffer, activations: Activations, truncate: int | None, stride: int,
         gradient: Literal["exact", "reference"], loss_func: str,
     ) -> None:
         for name, view in parameters.items():
@@ -35,7 +37,7 @@ class Fallback(oracle.LSTM):
         self.output_size, self.dtype = len(self.b_o), self.b_o.dtype
         self.afuncs = list(activations.functions)
         self.afunc_primes = list(activations.primes or ())
-        self.bptt_truncate, self.gradient, self.loss_func = truncate, gradient, loss_func
+        self.bptt_truncate, self.bptt_stride, self.gradient, self.loss_func = truncate, stride, gradient, loss_func
 
     def infer(self, X: Sequences, h: Array, S: Array) -> tuple[list[Array], Array, Array]:
         """Outputs of each sequence from initial states (n, hidden), and the final states."""

@@ -14,6 +14,7 @@ from fastlstm.cores import borrowed
 from fastlstm.workspace import Take, fresh, kept
 from fastlstm_kernels.backward import SCRATCH
 from fastlstm_kernels.forward import TOGETHER
+from fastlstm_kernels.gates import FACTORS
 from fastlstm_kernels.pack import blocks, panels_shape, transposed_shape
 from fastlstm_kernels.phases import BOARD
 from fastlstm_kernels.simd import lanes
@@ -165,7 +166,7 @@ def by_row(gates: Array, size: int) -> Array:
 
 def backwards(
     weights: Weights, run: Run, delta: Array, delta_state: tuple[Array, Array] | None, truncate: int | None,
-    exact: bool, gradients: tuple[Array, Array, Array], d_x: Array, n_threads: int | None,
+    stride: int, exact: bool, gradients: tuple[Array, Array, Array], d_x: Array, n_threads: int | None,
 ) -> tuple[Array, Array]:
     """Gradients of a run.
 
@@ -176,9 +177,11 @@ def backwards(
     delta : (N, H) array
         Gradient at the hidden states.
     delta_state : tuple of (batch, H) arrays, optional
-        Gradients at the final hidden and cell states; without truncation only.
+        Gradients at the final hidden and cell states.
     truncate : int or None
-        How many steps the error of each step is walked back; None for all.
+        How many steps the errors of a group of steps are walked back before it; None for all.
+    stride : int
+        Steps of a group.
     exact : bool
         The true gradient, or the "reference" one.
     gradients : tuple of arrays like those of `weights`
@@ -191,7 +194,7 @@ def backwards(
     Returns
     -------
     (batch, H) arrays
-        Gradients at the initial hidden and cell states; of no meaning where the error was truncated.
+        Gradients at the initial hidden and cell states.
     """
     count, rows, width = run.gates.shape
     size, dtype, vector = delta.shape[1], delta.dtype, run.cells.shape[2]
@@ -202,26 +205,30 @@ def backwards(
     with borrowed(n_threads, 16 * rows * size * (size + run.x.shape[1])) as workers:
         u, w = (weights.transposed(name, 4 if exact else 3, workers) for name in "uw")
         scratch = kept("scratch", (workers, SCRATCH), dtype)
-        if truncate is None or truncate >= duration - 1:
-            final_h, final_c = numpy.zeros((2, batch, size), dtype) if delta_state is None else delta_state
-            delta_h, delta_c = into_vectors(final_h, width), into_vectors(final_c, vector)
+        final_h, final_c = numpy.zeros((2, batch, size), dtype) if delta_state is None else delta_state
+        delta_h, delta_c = into_vectors(final_h, width), into_vectors(final_c, vector)
+        groups = -(-duration // stride)
+        if truncate is None or truncate >= (groups - 1) * stride:
             dz = kept("dz", (count, room(batch, rows, count, dtype), width), dtype)
             kernels.backward(
                 run.offsets, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h, delta_c,
                 dz, sums, d_x, scratch, _board(workers), workers,
             )
         else:
+            initial_h, initial_c = delta_h.copy(), delta_c.copy()
+            there = run.offsets[1] - run.offsets[0]  # the others end where they begin
+            initial_h[:, :there] = initial_c[:, :there] = 0
             together = shares_windows(batch, workers)
-            stores, lines = (1, duration * batch) if together else (workers, max(TILE, BLOCK))
-            delta_h = kept("delta_h", (stores, len(u), lines, width), dtype)
-            delta_c = kept("delta_c", (stores, count, lines, vector), dtype)
-            tiles = kept("tiles", (workers, count, max(TILE, batch), width), dtype)
-            if rows < duration * batch:  # rows of sequences that have ended are multiplied too, whatever they hold
-                tiles[...] = 0
+            lines = room(batch, groups * batch, count, dtype) // batch * batch if together else max(TILE, BLOCK)
+            stores = 1 if together else workers
             kernels.truncated_backward(
-                run.offsets, truncate, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h,
-                delta_c, kept("dz", run.gates.shape, dtype), tiles, sums, d_x, scratch, workers,
+                run.offsets, truncate, stride, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta,
+                delta_h, delta_c, initial_h, initial_c, kept("delta_h", (stores, len(u), lines, width), dtype),
+                kept("delta_c", (stores, count, lines, vector), dtype),
+                kept("factors", (count, rows, FACTORS * vector), dtype), kept("dz", run.gates.shape, dtype),
+                kept("tiles", (workers, count, max(TILE, batch), width), dtype), sums, d_x, scratch, _board(workers),
+                workers,
             )
-            delta_h, delta_c = delta_h[0, :, :batch], delta_c[0, :, :batch]
+            delta_h, delta_c = initial_h, initial_c
         kernels.unpack(sums, weights.order, *gradients, workers)
     return from_vectors(delta_h, size), from_vectors(delta_c, size)

@@ -44,7 +44,7 @@ class LSTM(GateMethods):
         (T, output, output), ``J[t, j, k] = dO[t, j] / dO_args[t, k]``. Needed for gradients through custom functions.
     bptt_truncate : int or None
         K: each time step's error is walked back over that step and the K before it; what lies before counts as a
-        constant (Williams & Peng 1990). None for no truncation.
+        constant. None for no truncation.
     learning_rate : float
         Step of `train`.
     loss_func : {"cross_entropy", "squared_error"}, optional
@@ -56,6 +56,10 @@ class LSTM(GateMethods):
         Of parameters, states and results.
     n_threads : int or None
         At most so many threads; None for Numba's number. Results are bitwise the same for any number.
+    bptt_stride : int
+        k: the steps come in groups of k, counted from the first, and the errors of a group are walked back together,
+        over the group and the K steps before its first: BPTT(h; h') of Williams & Peng (1990), section 4, with
+        h = K + k and h' = k. So every error is walked back over K to K + k - 1 steps before its own.
 
     Attributes
     ----------
@@ -312,7 +316,7 @@ class LSTM(GateMethods):
             form = compiled.ELEMENTWISE
         delta = compiled.output_delta(form, codes, tape.outputs, Y, kept)
         d_x = compiled.backward(
-            self.parameters, codes, self.n_threads, X, tape, delta, self.bptt_truncate, exact, out
+            self.parameters, codes, self.n_threads, X, tape, delta, self.bptt_truncate, self.bptt_stride, exact, out
         )
         return X.unpack(d_x)
 

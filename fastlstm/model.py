@@ -17,7 +17,7 @@ from fastlstm.oracle.lstm import GATES, initial_parameters
 from fastlstm.parameters import Buffer, View
 
 LOSSES = ("cross_entropy", "squared_error")
-SETTINGS = ("bptt_truncate", "learning_rate", "loss_func", "gradient")
+SETTINGS = ("bptt_truncate", "bptt_stride", "learning_rate", "loss_func", "gradient")
 Self = TypeVar("Self", bound="Model")
 
 
@@ -44,6 +44,7 @@ class Model:
         gradient: Literal["exact", "reference"] = "exact",
         dtype: numpy.typing.DTypeLike = numpy.float64,
         n_threads: int | None = None,
+        bptt_stride: int = 1,
     ) -> None:
         self._sizes = (
             checks.integer("input_size", input_size, 1),
@@ -52,7 +53,8 @@ class Model:
         )
         self._dtype = checks.float_dtype(dtype)
         self._gradient = checks.choice("gradient", gradient, ("exact", "reference"))
-        self.bptt_truncate, self.learning_rate, self.n_threads = bptt_truncate, learning_rate, n_threads
+        self.bptt_truncate, self.bptt_stride = bptt_truncate, bptt_stride
+        self.learning_rate, self.n_threads = learning_rate, n_threads
         own = type(self).__init__ is Model.__init__  # else a subclass's stands between here and the caller
         self._activations = resolve(afuncs, afunc_primes, 3 if own else 4)
         self._loss_func = self._declared_loss(loss_func)
@@ -92,6 +94,15 @@ class Model:
     @bptt_truncate.setter
     def bptt_truncate(self, value: int | None) -> None:
         self._truncate = None if value is None else checks.integer("bptt_truncate", value, 0)
+
+    @property
+    def bptt_stride(self) -> int:
+        """Steps whose errors are walked back together."""
+        return self._stride
+
+    @bptt_stride.setter
+    def bptt_stride(self, value: int) -> None:
+        self._stride = checks.integer("bptt_stride", value, 1)
 
     @property
     def learning_rate(self) -> float:
@@ -197,7 +208,9 @@ class Model:
         """The model's computations through NumPy."""
         if for_gradients and self.afunc_primes is None:
             raise ValueError("afunc_primes must be given for gradients through custom activation functions")
-        return Fallback(self.parameters, self._activations, self.bptt_truncate, self.gradient, self.loss_func)
+        return Fallback(
+            self.parameters, self._activations, self.bptt_truncate, self.bptt_stride, self.gradient, self.loss_func
+        )
 
     def __repr__(self) -> str:
         names = [getattr(f, "__name__", repr(f)) for f in self.afuncs]
@@ -205,5 +218,5 @@ class Model:
             f"{type(self).__name__}({self.input_size}, {self.output_size}, hidden_size={self.hidden_size}, "
             f"afuncs={names}, bptt_truncate={self.bptt_truncate}, learning_rate={self.learning_rate}, "
             f"loss_func={self.loss_func!r}, gradient={self.gradient!r}, dtype={self.dtype.name}, "
-            f"n_threads={self.n_threads})"
+            f"n_threads={self.n_threads}, bptt_stride={self.bptt_stride})"
         )

@@ -94,12 +94,14 @@ def scratch(size: int) -> Any:
 
 
 def results(
-    dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None
+    dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None,
+    stride: int,
 ) -> list[Any]:
     """What all classes compute, each array of it."""
     rng = numpy.random.default_rng(0)
     numba.set_num_threads(workers)
-    model = LSTM(inputs, outputs, size, 0, bptt_truncate=truncate, dtype=dtype, n_threads=workers)
+    model = LSTM(inputs, outputs, size, 0, bptt_truncate=truncate, bptt_stride=stride, dtype=dtype,
+                 n_threads=workers)
     X, Y = ([rng.standard_normal((n, width)) for n in lengths] for width in (inputs, outputs))
     *groups, d_x = model.back_propagate_through_time(X, Y)
     found = [array for group in groups for array in group] + d_x + model.feed_forward(X)
@@ -134,15 +136,18 @@ sizes = st.sampled_from([1, 3, 17, 37])
 @given(
     st.sampled_from([numpy.float32, numpy.float64]), st.sampled_from([1, 2, 3]), sizes, sizes, sizes,
     st.lists(st.sampled_from([0, 1, 2, 5]), min_size=1, max_size=9), st.sampled_from([0, 1, 3, None]),
+    st.sampled_from([1, 2, 3]),
 )  # fmt: skip
-@example(numpy.float32, 3, 3, 163, 5, [4], None)  # workers share the units of a step
-@example(numpy.float64, 2, 259, 131, 3, [3, 2], 1)  # panels in more than one piece
-@example(numpy.float32, 1, 3, 17, 3, [310], None)  # products of more rows than go together
-@example(numpy.float64, 3, 1, 3, 1, [40] * 11, 3)  # more windows and sequences than go together
+@example(numpy.float32, 3, 3, 163, 5, [4], None, 1)  # workers share the units of a step
+@example(numpy.float64, 2, 259, 131, 3, [3, 2], 1, 1)  # panels in more than one piece
+@example(numpy.float32, 1, 3, 17, 3, [310], None, 1)  # products of more rows than go together
+@example(numpy.float64, 3, 1, 3, 1, [40] * 11, 3, 1)  # more windows and sequences than go together
+@example(numpy.float32, 2, 3, 17, 1, [37, 40, 2], 5, 4)  # windows that begin behind the end of a sequence
 def check(
-    dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None
+    dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None,
+    stride: int,
 ) -> None:
-    case = dtype, workers, inputs, size, outputs, lengths, truncate
+    case = dtype, workers, inputs, size, outputs, lengths, truncate, stride
     runs = []
     for watch.guards in (Guards(sys.argv[1]), None):  # guarded first: there a fault shows where it happens
         workspace._kept.__dict__.clear()

@@ -17,6 +17,7 @@ NAMES = [kind + "_" + g for kind in "WUb" for g in GATES] + ["W_o", "b_o"]
 
 sizes = st.sampled_from([n for n in (1, 2, 3, 5, 8, 17, 37) if n <= LARGEST])
 lengths = st.sampled_from([n for n in (0, 1, 2, 3, 7, 17, 33) if n <= LARGEST])
+strides = st.sampled_from([1, 1, 2, 3, 5, 16, 40])
 truncations = st.sampled_from([0, 1, 2, 4, 16, 40, None])
 dtypes = st.sampled_from([numpy.float32, numpy.float64])
 gradients = st.sampled_from(["exact", "reference"])

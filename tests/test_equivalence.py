@@ -19,6 +19,7 @@ from tests.helpers import (
     one_hot,
     pair,
     sizes,
+    strides,
 )
 from tests.helpers import truncations as truncates
 
@@ -39,10 +40,10 @@ def test_forward(T, I, O, H, dtype):  # noqa: E741
     assert_matches(ours.predict(X), twin.predict(X), dtype)
 
 
-@given(lengths, sizes, sizes, sizes, truncates, gradients, dtypes)
-def test_back_propagation_through_time(T, I, O, H, truncate, gradient, dtype):  # noqa: E741
+@given(lengths, sizes, sizes, sizes, truncates, strides, gradients, dtypes)
+def test_back_propagation_through_time(T, I, O, H, truncate, stride, gradient, dtype):  # noqa: E741
     rng = numpy.random.default_rng(T + 100 * H)
-    ours, twin = pair(I, O, H, seed=2, bptt_truncate=truncate, gradient=gradient, dtype=dtype)
+    ours, twin = pair(I, O, H, seed=2, bptt_truncate=truncate, bptt_stride=stride, gradient=gradient, dtype=dtype)
     X, Y = rng.standard_normal((T, I)).astype(dtype), one_hot(rng, T, O)
     found, wanted = ours.back_propagate_through_time(X, Y), twin.back_propagate_through_time(X, Y)
     for a, b in zip(flatten(found), flatten(wanted), strict=True):

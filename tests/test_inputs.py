@@ -149,6 +149,7 @@ def test_one_step_takes_a_vector():
         ({"hidden_size": 2.0}, TypeError, "hidden_size must be an integer, got 2.0"),
         ({"hidden_size": True}, TypeError, "hidden_size must be an integer, got True"),
         ({"hidden_size": "5"}, TypeError, "hidden_size must be an integer"),
+        ({"bptt_stride": 0}, ValueError, "bptt_stride must be at least 1"),
         ({"bptt_truncate": -1}, ValueError, "bptt_truncate must be at least 0"),
         ({"bptt_truncate": 1.5}, TypeError, "bptt_truncate must be an integer"),
         ({"learning_rate": "fast"}, TypeError, "learning_rate must be a number"),

@@ -38,20 +38,23 @@ def worst_error(m, X, Y, numerical):
     return errors
 
 
-@pytest.mark.parametrize("truncate", [0, 1, 4, T - 1, None])
+WINDOWS = [(0, 1), (1, 1), (4, 1), (T - 1, 1), (None, 1), (0, 3), (1, 2), (2, 5), (0, T + 1)]
+
+
+@pytest.mark.parametrize(("truncate", "stride"), WINDOWS)
 @pytest.mark.parametrize("output", ["tanh", "softmax", "identity", "sigmoid"])
-def test_exact_gradient_by_finite_differences(rng, truncate, output):
-    m = model(output, truncate)
+def test_exact_gradient_by_finite_differences(rng, truncate, stride, output):
+    m = model(output, truncate, bptt_stride=stride)
     errors = worst_error(m, rng.standard_normal((T, I)), one_hot(rng, T, O), oracle.finite_difference)
     assert max(errors.values()) < 1e-7
 
 
-@pytest.mark.parametrize("truncate", [0, 1, 4, T - 1, None])
+@pytest.mark.parametrize(("truncate", "stride"), WINDOWS)
 @pytest.mark.parametrize(
     ("output", "loss_func"), [("tanh", None), ("softmax", "squared_error"), ("softmax", "cross_entropy")]
 )
-def test_exact_gradient_by_complex_step(rng, truncate, output, loss_func):
-    m = model(output, truncate, dtype=numpy.complex128, loss_func=loss_func)
+def test_exact_gradient_by_complex_step(rng, truncate, stride, output, loss_func):
+    m = model(output, truncate, dtype=numpy.complex128, loss_func=loss_func, bptt_stride=stride)
     X, Y = rng.standard_normal((T, I)).astype(complex), one_hot(rng, T, O).astype(complex)
     assert max(worst_error(m, X, Y, oracle.complex_step).values()) < 1e-13
 

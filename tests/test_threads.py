@@ -76,12 +76,13 @@ def test_a_sequence_has_the_same_results_alone_and_in_company(rng, T, batch, I, 
 
 @both
 @pytest.mark.parametrize("gradient", ["exact", "reference"])
-@pytest.mark.parametrize("truncate", [0, 3, None])
-def test_a_model_on_ragged_lists(rng, dtype, truncate, gradient):
+@pytest.mark.parametrize(("truncate", "stride"), [(0, 1), (3, 1), (0, 4), (2, 3), (None, 1)])
+def test_a_model_on_ragged_lists(rng, dtype, truncate, stride, gradient):
     """Any number of threads, and, for what belongs to one sequence, alone or in company."""
     lengths = [5, 0, 3] if JIT_OFF else [9, 0, 4, 21, 9, 1, 7]
     X, Y = [rng.standard_normal((n, 3)).astype(dtype) for n in lengths], [one_hot(rng, n, 2) for n in lengths]
-    model = LSTM(3, 2, 9 if JIT_OFF else 19, 0, bptt_truncate=truncate, gradient=gradient, dtype=dtype)
+    model = LSTM(3, 2, 9 if JIT_OFF else 19, 0, bptt_truncate=truncate, bptt_stride=stride,
+                 gradient=gradient, dtype=dtype)
     found = []
     for model.n_threads in (1, 2, 3, 8):
         *groups, d_x = model.back_propagate_through_time(X, Y)
@@ -92,7 +93,7 @@ def test_a_model_on_ragged_lists(rng, dtype, truncate, gradient):
         model.reset()
         numpy.testing.assert_array_equal(model.feed_forward(x), found[0][k - len(X)])
         # What is too short to be truncated goes back in one sweep when alone, which sums in another order.
-        if truncate is None or len(x) > truncate + 1:
+        if truncate is None or truncate < (len(x) - 1) // stride * stride:
             numpy.testing.assert_array_equal(model.back_propagate_through_time(x, y)[-1], found[0][k - 2 * len(X)])
 
 

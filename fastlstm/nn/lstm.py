@@ -188,8 +188,10 @@ class LSTM(Layer):
         output, final = self._results(run, batched, len(h), run.cells[:, len(run.x) :])
         return output, final, Tape(run, batched, self)
 
-    def backward(self, tape: Tape, dy: Any, dstate: Any = None) -> tuple[Array, State]:
-        """Back-propagate through all steps of a `forward`; adds into `gradients`.
+    def backward(
+        self, tape: Tape, dy: Any, dstate: Any = None, truncate: int | None = None, stride: int = 1
+    ) -> tuple[Array, State]:
+        """Back-propagate through the steps of a `forward`; adds into `gradients`.
 
         Parameters
         ----------
@@ -199,12 +201,18 @@ class LSTM(Layer):
             Gradient of the loss at it.
         dstate : tuple of arrays like h_n and c_n, optional
             Gradients of the loss at the final states; zeros by default.
+        truncate : int or None
+            K: the steps come in groups of `stride`, counted from the first; the errors of a group are walked back
+            over it and the K steps before it, and the state before those counts as a constant: BPTT(h; h') of
+            Williams & Peng (1990), section 4, with h = K + stride and h' = stride. None for no truncation.
+        stride : int
+            Steps of a group; at least 1.
 
         Returns
         -------
         d_input : array like the input
         d_h_0, d_c_0 : arrays like the initial states
-            As a tuple.
+            As a tuple. The initial state counts as an input of the first step.
 
         Raises
         ------
@@ -213,10 +221,13 @@ class LSTM(Layer):
 
         Notes
         -----
-        16 · T · batch · hidden · (input + hidden) flops.
+        16 · T · batch · hidden · (input + hidden) flops; truncated, 8 · T · batch · hidden · (2 input + hidden +
+        (K / stride + 1) hidden).
         """
         if not isinstance(tape, Tape) or tape.owner is not self:
             raise TypeError(f"tape must come from forward of this layer, got {tape!r}")
+        reach = None if truncate is None else checks.integer("truncate", truncate, 0)
+        stride = checks.integer("stride", stride, 1)
         run, batched = tape.run, tape.batched
         rows, duration = len(run.x), len(run.offsets) - 1
         batch, size = len(run.hidden) - rows, self.hidden_size
@@ -228,7 +239,7 @@ class LSTM(Layer):
         d_b = given["bias_ih_l0"] if self.bias else numpy.empty(4 * size, self.dtype)
         before = d_b.copy()
         initial = layer.backwards(
-            self._weights(), run, delta.reshape(rows, size), final, None, True,
+            self._weights(), run, delta.reshape(rows, size), final, reach, stride, True,
             (given["weight_ih_l0"], given["weight_hh_l0"], d_b), d_x, self.n_threads,
         )
         if self.bias:

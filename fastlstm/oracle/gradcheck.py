@@ -68,13 +68,13 @@ def complex_step(function: Callable[[], Any], array: Array, step: float = 1e-30)
 def windowed_loss(model: LSTM, X: Array, Y: Array) -> Callable[[], Any]:
     """The loss whose gradient truncated back-propagation through time computes.
 
-    The output at time t is formed from the state before step t - bptt_truncate, which stays what it is at this call,
-    and the steps after it, which follow the parameters.
+    The output at time t is formed from the state `bptt_truncate` steps before the first step of t's group, which stays
+    what it is at this call, and the steps after it, which follow the parameters.
 
     Parameters
     ----------
     model : LSTM
-        Its parameters and `bptt_truncate` are read at every evaluation.
+        Its parameters, `bptt_truncate` and `bptt_stride` are read at every evaluation.
     X, Y : (T, input) and (T, output) arrays
         Inputs and targets, read at every evaluation too.
 
@@ -90,7 +90,8 @@ def windowed_loss(model: LSTM, X: Array, Y: Array) -> Callable[[], Any]:
     def value() -> Any:
         total = 0.0
         for t in range(len(X)):
-            first = 0 if model.bptt_truncate is None else max(0, t - model.bptt_truncate)
+            group = t - t % model.bptt_stride
+            first = 0 if model.bptt_truncate is None else max(0, group - model.bptt_truncate)
             model.h_t, model.S = states[first - 1] if first else (zero, zero)
             outputs = model.feed_forward(X[first : t + 1])
             total += loss(model.loss_func, outputs[-1:], Y[t : t + 1])[0]

@@ -90,7 +90,7 @@ class LSTM:
     afunc_primes : sequence of 3 callables, optional
         Their derivatives as functions of the same argument. The third may return a Jacobian (T, output, output).
     bptt_truncate : int or None
-        How many steps back each time step's error is walked; None for all.
+        K: how many steps before its group the errors of a group of steps are walked back; None for all.
     learning_rate : float
         Step of `train`.
     loss_func : {"cross_entropy", "squared_error"}, optional
@@ -102,6 +102,8 @@ class LSTM:
         derivative of a2 whatever the loss.
     dtype : dtype
         Of parameters and results.
+    bptt_stride : int
+        k: how many steps a group has. BPTT(h; h') of Williams & Peng (1990), section 4, with h = K + k and h' = k.
 
     Attributes
     ----------
@@ -142,13 +144,15 @@ class LSTM:
         *,
         gradient: Literal["exact", "reference"] = "exact",
         dtype: numpy.typing.DTypeLike = numpy.float64,
+        bptt_stride: int = 1,
     ) -> None:
         self.input_size, self.output_size, self.hidden_size = input_size, output_size, hidden_size
         self.afuncs = [af.tanh, af.tanh, af.softmax] if afuncs is None else list(afuncs)
         self.afunc_primes = (
             [af.tanh_prime, af.tanh_prime, af.softmax_prime] if afunc_primes is None else list(afunc_primes)
         )
-        self.bptt_truncate, self.learning_rate, self.gradient = bptt_truncate, learning_rate, gradient
+        self.bptt_truncate, self.bptt_stride = bptt_truncate, bptt_stride
+        self.learning_rate, self.gradient = learning_rate, gradient
         likely = "cross_entropy" if gradient == "reference" or self.afuncs[2] is af.softmax else "squared_error"
         self.loss_func = loss_func or likely
         self.dtype = numpy.dtype(dtype)
@@ -346,11 +350,12 @@ class LSTM:
         dLdX = numpy.zeros((len(X), self.input_size), self.dtype)
         exact = self.gradient == "exact"
         reach = len(X) if self.bptt_truncate is None else self.bptt_truncate
-        for t in range(len(X)):
-            delta_s_t = numpy.zeros(self.hidden_size, self.dtype)
-            delta_h_t = numpy.dot(delta[t], self.W_o)
-            for k in range(t, max(0, t - reach) - 1, -1):
+        for first in range(0, len(X), self.bptt_stride):
+            delta_s_t, delta_h_t = numpy.zeros((2, self.hidden_size), self.dtype)
+            for k in range(min(first + self.bptt_stride, len(X)) - 1, max(0, first - reach) - 1, -1):
                 x, h = X[k], Hs[k - 1]
+                if k >= first:
+                    delta_h_t = delta_h_t + numpy.dot(delta[k], self.W_o)
                 delta_s_t = delta_s_t + delta_h_t * Hfs[k] * self.afunc_primes[1](Ss[k])
                 at_filter = delta_h_t * self.afuncs[1](Ss[k])
                 delta_hf = self._hidden_filter_delta(at_filter, Hf_args[k], h, x, dLdhfs)

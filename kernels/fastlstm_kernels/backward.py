@@ -73,7 +73,7 @@ def _turn(
             cell_backward(
                 code_c, code_h, rows, size - unit, gates, (p * gates.shape[1] + at) * width,
                 cells, (state + before) * vector, cells, (state + batch + at) * vector,
-                delta_out, at * size + unit, size, size - unit,
+                delta_out, at * size + unit, size,
                 delta_h, (p // WIDTH * batch + row) * width + p % WIDTH * vector, delta_s, (p * batch + row) * vector,
                 dz, (p * dz.shape[1] + at - offsets[begin]) * width,
             )
@@ -125,7 +125,7 @@ def _gather(
 
 
 @jit(device=True, inline=True)
-def _products(
+def products(
     part: int, parts: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array,
     transposed: Array, gradients: Array, d_x: Array, work: Array,
 ) -> None:
@@ -165,7 +165,7 @@ def _products_worker(
     worker: int, workers: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array,
     transposed: Array, gradients: Array, d_x: Array, scratch: Array,
 ) -> None:
-    _products(
+    products(
         worker, workers, begin, end, offsets, x, hidden, dz, transposed, gradients, d_x, scratch[worker]
     )
 
@@ -199,7 +199,7 @@ def _backward_worker(
             phase += 1
         part = take(board, worker, workers, phase)
         while part >= 0:
-            _products(
+            products(
                 part, workers, begin, end, offsets, x, hidden, dz, transposed_w, gradients, d_x, scratch[worker]
             )
             done(board, part, phase)

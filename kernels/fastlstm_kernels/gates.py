@@ -62,30 +62,56 @@ def cell_forward(
     v.repeat(rows, [], row)
 
 
-def forget_gate_delta(delta_s: Any, s_prev: Any, f: Any) -> Any:
-    """Gradient at z_f; mirrors `oracle.LSTM.back_prop_forget_gate`."""
-    return delta_s * s_prev * sigmoid_slope(f)
+def forget_gate_factor(s_prev: Any, f: Any) -> Any:
+    """dS/dz_f; mirrors `oracle.LSTM.back_prop_forget_gate`, whose delta is this times the gradient at S."""
+    return s_prev * sigmoid_slope(f)
 
 
-def input_gate_delta(delta_s: Any, c: Any, i: Any) -> Any:
-    """Gradient at z_i; mirrors `oracle.LSTM.back_prop_input_gate`."""
-    return delta_s * c * sigmoid_slope(i)
+def input_gate_factor(c: Any, i: Any) -> Any:
+    """dS/dz_i; mirrors `oracle.LSTM.back_prop_input_gate`."""
+    return c * sigmoid_slope(i)
 
 
-def candidate_gate_delta(v: Machine, delta_s: Any, i: Any, c: Any, code_c: Any) -> Any:
-    """Gradient at z_c; mirrors `oracle.LSTM.back_prop_candidate_gate`."""
-    return delta_s * i * slope(v, code_c, c)
+def candidate_gate_factor(v: Machine, i: Any, c: Any, code_c: Any) -> Any:
+    """dS/dz_c; mirrors `oracle.LSTM.back_prop_candidate_gate`."""
+    return i * slope(v, code_c, c)
 
 
-def hidden_filter_gate_delta(delta_filter: Any, hf: Any) -> Any:
-    """Gradient at z_hf, given the gradient at Hf; mirrors `oracle.LSTM.back_prop_hidden_filter_gate`."""
-    return delta_filter * sigmoid_slope(hf)
+def hidden_filter_gate_factor(hf: Any) -> Any:
+    """dHf/dz_hf; mirrors `oracle.LSTM.back_prop_hidden_filter_gate`."""
+    return sigmoid_slope(hf)
+
+
+FACTORS = 6
+"""Vectors that `_factors` makes of one."""
+
+
+def _factors(v: Machine, code_c: Any, code_h: Any, gates: Any, s_prev: Any, s: Any) -> list[Any]:
+    """What a step back multiplies with: dS/dz_f, dS/dz_i, dS/dz_c, dh/dz_hf, dh/dS, and F = dS/dS_prev."""
+    (f, i, c, hf), before, state = _gates(v, gates), v.load(s_prev), v.load(s)
+    filtered = activation(v, code_h, state)  # formed anew, which costs less than keeping it
+    return [
+        forget_gate_factor(before, f),
+        input_gate_factor(c, i),
+        candidate_gate_factor(v, i, c, code_c),
+        filtered * hidden_filter_gate_factor(hf),
+        hf * slope(v, code_h, filtered),
+        f,
+    ]
+
+
+def _deltas(v: Machine, factors: list[Any], mask: Any, at_h: Any, delta_s: Any) -> list[Any]:
+    """Gradients at the pre-activations, given those at h, and at S in `delta_s`, which then holds that at S_prev."""
+    *of_state, to_filter, to_state, kept = factors
+    at_s = v.fma(at_h, to_state, v.load(delta_s))
+    v.store(delta_s, at_s * kept)
+    return [v.select(mask, delta, 0.0) for delta in [*(at_s * factor for factor in of_state), at_h * to_filter]]
 
 
 @operation
 def cell_backward(
     v: Machine, code_c: Count, code_h: Count, rows: Count, units: Count, gates: Place, s_prev: Place, s: Place,
-    given: Place, given_row: Count, given_units: Count, delta_h: Place, delta_s: Place, dz: Place,
+    given: Place, given_row: Count, delta_h: Place, delta_s: Place, dz: Place,
 ) -> None:
     """One step back of one vector of units of some rows; mirrors `oracle.LSTM.back_propagate_through_time`.
 
@@ -100,9 +126,9 @@ def cell_backward(
     gates : place, rows a panel's width apart
         F, I, C, Hf of this step.
     s_prev, s : places, rows a vector apart
-        Cell state before and after the step; a1(S) is formed anew, which costs less than keeping it.
+        Cell state before and after the step.
     given : place, rows `given_row` apart
-        Gradient at the hidden state h of this step from the step's output, for the first `given_units` units.
+        Gradient at the hidden state h of this step from the step's output.
     delta_h : place, rows a panel's width apart
         Gradient at h from the step after.
     delta_s : place, rows a vector apart
@@ -110,27 +136,97 @@ def cell_backward(
     dz : place, rows a panel's width apart
         Written: the gradients at the pre-activations.
     """
-    mask, given_mask = v.first(units), v.first(given_units)
+    mask = v.first(units)
 
     def row(r: Any) -> list[Any]:
         wide, narrow = r * (4 * v.lanes), r * v.lanes
-        f, i, c, hf = _gates(v, gates + wide)
-        before, state, at_s = (v.load(place + narrow) for place in (s_prev, s, delta_s))
-        at_h = v.load(delta_h + wide) + v.load_part(given + r * given_row, given_mask)
-        filtered = activation(v, code_h, state)
-        total = v.fma(at_h * hf, slope(v, code_h, filtered), at_s)
-        deltas = (
-            forget_gate_delta(total, before, f),
-            input_gate_delta(total, c, i),
-            candidate_gate_delta(v, total, i, c, code_c),
-            hidden_filter_gate_delta(at_h * filtered, hf),
-        )
-        for g, delta in enumerate(deltas):
-            v.store(dz + (wide + g * v.lanes), v.select(mask, delta, 0.0))
-        v.store(delta_s + narrow, total * f)
+        factors = _factors(v, code_c, code_h, gates + wide, s_prev + narrow, s + narrow)
+        at_h = v.load(delta_h + wide) + v.load_part(given + r * given_row, mask)
+        for g, delta in enumerate(_deltas(v, factors, mask, at_h, delta_s + narrow)):
+            v.store(dz + (wide + g * v.lanes), delta)
         return []
 
     v.repeat(rows, [], row)
+
+
+@operation
+def cell_factors(
+    v: Machine, code_c: Count, code_h: Count, rows: Count, gates: Place, s_prev: Place, s: Place, factors: Place
+) -> None:
+    """What many windows that step back over the same rows have in common.
+
+    Parameters
+    ----------
+    code_c, code_h, rows, gates, s_prev, s
+        As for `cell_backward`.
+    factors : place, rows FACTORS vectors apart
+        Written.
+    """
+
+    def row(r: Any) -> list[Any]:
+        found = _factors(v, code_c, code_h, gates + r * (4 * v.lanes), s_prev + r * v.lanes, s + r * v.lanes)
+        for k, factor in enumerate(found):
+            v.store(factors + (r * (FACTORS * v.lanes) + k * v.lanes), factor)
+        return []
+
+    v.repeat(rows, [], row)
+
+
+@operation
+def windows_backward(
+    v: Machine, windows: Count, rows: Count, apart: Count, width: Count, units: Count, own: Count, factors: Place,
+    given: Place, given_row: Count, delta_h: Place, delta_s: Place, dz: Place, sums: Place,
+) -> None:
+    """One step back of one vector of units, in several windows; mirrors `cell_backward`, from its `cell_factors`.
+
+    Parameters
+    ----------
+    windows, rows : int
+        How many windows, and rows in each.
+    apart, width : int
+        From a window's first row to the next one's: in the arrays of all rows, and in those of the windows.
+    units
+        As for `cell_backward`.
+    own : int
+        1 where a window's errors begin at its step, which has met no other window then; else 0.
+    factors : place, rows FACTORS vectors apart
+        Of all rows.
+    given, given_row
+        As for `cell_backward`, of all rows; read where `own`.
+    delta_h, delta_s, dz
+        As for `cell_backward`, of the windows' rows.
+    sums : place, rows a panel's width apart
+        Of all rows: dz summed over windows.
+    """
+    mask, given_mask = v.first(units), v.first(units * own)
+
+    def window(w: Any) -> list[Any]:
+        def row(r: Any) -> list[Any]:
+            here, there = w * apart + r, w * width + r
+            wide, total = there * (4 * v.lanes), sums + here * (4 * v.lanes)
+            of_row = factors + here * (FACTORS * v.lanes)
+            at_h = v.load(delta_h + wide) + v.load_part(given + here * given_row, given_mask)
+            deltas = _deltas(
+                v, [v.load(of_row + k * v.lanes) for k in range(FACTORS)], mask, at_h, delta_s + there * v.lanes
+            )
+            for g, delta in enumerate(deltas):
+                v.store(dz + (wide + g * v.lanes), delta)
+
+            def begin() -> None:
+                for g, delta in enumerate(deltas):
+                    v.store(total + g * v.lanes, delta)
+
+            def add() -> None:
+                for g, delta in enumerate(deltas):
+                    v.store(total + g * v.lanes, v.load(total + g * v.lanes) + delta)
+
+            v.choose(own, {1: begin, 0: add})
+            return []
+
+        v.repeat(rows, [], row)
+        return []
+
+    v.repeat(windows, [], window)
 
 
 FORGET, INPUT, CANDIDATE, HIDDEN_FILTER = range(4)
@@ -145,10 +241,10 @@ def _delta_row(
         load = v.load if mask is None else lambda place: v.load_part(place, mask)
         first, second, z = load(a + offset), load(b + offset), load(argument + offset)
         value = v.choose(gate, {
-            FORGET: lambda: forget_gate_delta(first, second, sigmoid(v, z)),
-            INPUT: lambda: input_gate_delta(first, second, sigmoid(v, z)),
-            CANDIDATE: lambda: candidate_gate_delta(v, first, second, activation(v, code_c, z), code_c),
-            HIDDEN_FILTER: lambda: hidden_filter_gate_delta(first, sigmoid(v, z)),
+            FORGET: lambda: first * forget_gate_factor(second, sigmoid(v, z)),
+            INPUT: lambda: first * input_gate_factor(second, sigmoid(v, z)),
+            CANDIDATE: lambda: first * candidate_gate_factor(v, second, activation(v, code_c, z), code_c),
+            HIDDEN_FILTER: lambda: first * hidden_filter_gate_factor(sigmoid(v, z)),
         })
         if mask is None:
             v.store(delta + offset, value)
