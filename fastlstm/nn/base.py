@@ -48,6 +48,11 @@ class Layer:
         for name, value in found.items():
             self.parameters.assign(name, value)
 
+    def _check_tape(self, tape: Any) -> None:
+        """Raise unless `forward` of this very layer made the tape."""
+        if getattr(tape, "owner", None) is not self:
+            raise TypeError(f"tape must come from forward of this layer, got {tape!r}")
+
     def _move(self, parameters: Buffer, gradients: Buffer) -> None:
         """Take other buffers of the same layout for one's own."""
         self.parameters, self.gradients = parameters, gradients

@@ -177,7 +177,7 @@ class Dense(Layer):
         -----
         4 · rows · input · output flops.
         """
-        self._check_tape(tape, dstate)
+        self._check_final(tape, dstate)
         if truncate is not None:
             checks.integer("truncate", truncate, 0)
         checks.integer("stride", stride, 1)
@@ -207,9 +207,8 @@ class Dense(Layer):
             "dtype": self.dtype.name, "n_threads": self.n_threads,
         }
 
-    def _check_tape(self, tape: Any, dstate: Any) -> None:
-        if not isinstance(tape, DenseTape) or tape.owner is not self:
-            raise TypeError(f"tape must come from forward of this layer, got {tape!r}")
+    def _check_final(self, tape: DenseTape, dstate: Any) -> None:
+        self._check_tape(tape)
         _no_state("dstate", dstate)
 
     def __repr__(self) -> str:

@@ -1,6 +1,5 @@
 """`torch.nn.LSTM` on NumPy arrays."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -224,8 +223,7 @@ class LSTM(Layer):
         16 · T · batch · hidden · (input + hidden) flops; truncated, 8 · T · batch · hidden · (2 input + hidden +
         (K / stride + 1) hidden).
         """
-        if not isinstance(tape, Tape) or tape.owner is not self:
-            raise TypeError(f"tape must come from forward of this layer, got {tape!r}")
+        self._check_tape(tape)
         reach = None if truncate is None else checks.integer("truncate", truncate, 0)
         stride = checks.integer("stride", stride, 1)
         run, batched = tape.run, tape.batched
@@ -247,33 +245,6 @@ class LSTM(Layer):
         d_input = self._as_given(d_x, duration, batch, batched)
         d_h, d_c = (self._state_as_given(d, batched) for d in initial)
         return d_input, (d_h, d_c)
-
-    def zero_grad(self) -> None:
-        """Set all gradients to zero."""
-        self.gradients.flat[:] = 0
-
-    def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters under torch's names."""
-        return {name: value.copy() for name, value in self.parameters.items()}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take all parameters from a mapping of torch's names to arrays.
-
-        Raises
-        ------
-        KeyError
-            Names are missing, or unknown.
-        TypeError, ValueError
-            An array has another shape, or holds no real numbers. Nothing is changed.
-        """
-        if set(state_dict) != set(self.parameters):
-            raise KeyError(f"state_dict must hold {sorted(self.parameters)}, got {sorted(state_dict)}")
-        found = {
-            name: checks.shaped_array(name, state_dict[name], own.shape, self.dtype)
-            for name, own in self.parameters.items()
-        }
-        for name, value in found.items():
-            self.parameters.assign(name, value)
 
     @property
     def output_size(self) -> int:
@@ -339,9 +310,8 @@ class LSTM(Layer):
         ]
         return parts[0], parts[1]
 
-    def _check_tape(self, tape: Any, dstate: Any) -> None:
-        if not isinstance(tape, Tape) or tape.owner is not self:
-            raise TypeError(f"tape must come from forward of this layer, got {tape!r}")
+    def _check_final(self, tape: Tape, dstate: Any) -> None:
+        self._check_tape(tape)
         if dstate is not None:
             self._states("dstate", dstate, len(tape.run.hidden) - len(tape.run.x), tape.batched)
 

@@ -48,6 +48,8 @@ class Sequential(Layer):
         place.
     input_size, output_size, dtype
         Of the first layer, of the last, and of all.
+    batch_first : bool or None
+        Of every LSTM; None where there is none.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Sequential(Layer):
         self.layers = layers
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
         self.dtype = layers[0].dtype
+        self.batch_first = next((b for b in map(_batch_first, layers) if b is not None), None)
         parameters, gradients = (
             _joined([getattr(layer, name) for layer in layers]) for name in ("parameters", "gradients")
         )
@@ -163,12 +166,11 @@ class Sequential(Layer):
         TypeError, ValueError
             The tape is another layer's, or an argument does not fit. `gradients` stay as they are.
         """
-        self._check_tape(tape, dstate)
-        given = {} if truncate is None and stride == 1 else {"truncate": truncate, "stride": stride}
+        self._check_final(tape, dstate)
         initial = []
         back = zip(self.layers, tape.tapes, self._each("dstate", dstate), strict=True)
         for layer, held, final in reversed(list(back)):
-            dy, d_state = layer.backward(held, dy, final, **given)
+            dy, d_state = layer.backward(held, dy, final, truncate, stride)
             initial.append(d_state)
         return dy, tuple(reversed(initial))
 
@@ -186,14 +188,17 @@ class Sequential(Layer):
             raise ValueError(f"{name} must have {len(self.layers)} entries, one for each layer, got {len(state)}")
         return tuple(state)
 
-    def _check_tape(self, tape: Any, dstate: Any) -> None:
-        if not isinstance(tape, SequentialTape) or tape.owner is not self:
-            raise TypeError(f"tape must come from forward of this layer, got {tape!r}")
+    def _check_final(self, tape: SequentialTape, dstate: Any) -> None:
+        self._check_tape(tape)
         for layer, held, final in zip(self.layers, tape.tapes, self._each("dstate", dstate), strict=True):
-            layer._check_tape(held, final)
+            layer._check_final(held, final)
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
+
+
+def _batch_first(layer: Any) -> bool | None:
+    return None if isinstance(layer, Dense) else layer.batch_first
 
 
 def _check(layers: tuple[Any, ...]) -> None:
@@ -210,6 +215,8 @@ def _check(layers: tuple[Any, ...]) -> None:
         if layer.input_size != before.output_size:
             raise ValueError(f"layer {k} must take {before.output_size} inputs, as many as layer {k - 1} gives, "
                              f"got {layer.input_size}")
+    if {True, False} <= {_batch_first(layer) for layer in layers}:
+        raise ValueError("batch_first must be the same for all layers, got True and False")
 
 
 def _joined(parts: list[Buffer]) -> Buffer:
