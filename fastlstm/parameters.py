@@ -25,15 +25,20 @@ class Buffer(Mapping[str, Array]):
     Attributes
     ----------
     flat : (n,) array
-        The whole buffer, aligned to 64 bytes. Changing it changes the named views, and the other way round.
+        The whole buffer, aligned to 64 bytes unless it is a `part`. Changing it changes the named views, and the other
+        way round.
+    is_part : bool
+        Whether it came from `part`. A copy of a part, or one unpickled, is a buffer of its own.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: numpy.dtype[Any]) -> None:
-        self._shapes = dict(shapes)
-        size = sum(map(math.prod, self._shapes.values()))
+        size = sum(map(math.prod, shapes.values()))
         room = numpy.zeros(size + ALIGNMENT // dtype.itemsize, dtype)
         skip = -room.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
-        self.flat: Array = room[skip : skip + size]
+        self._lay(shapes, room[skip : skip + size], False)
+
+    def _lay(self, shapes: Mapping[str, tuple[int, ...]], flat: Array, is_part: bool) -> None:
+        self._shapes, self.flat, self.is_part = dict(shapes), flat, is_part
         self._stacked: dict[tuple[str, str], Array] = {}
         self._views, start = {}, 0
         for name, shape in self._shapes.items():
@@ -72,6 +77,30 @@ class Buffer(Mapping[str, Array]):
             found = self.flat[start:stop].reshape((sum(shape[0] for shape in run), *run[0][1:]))
             self._stacked[first, last] = found
         return found
+
+    def part(self, prefix: str) -> "Buffer":
+        """The arrays whose names begin with `prefix` and a dot, as a buffer over the same memory.
+
+        Parameters
+        ----------
+        prefix : str
+            Of names that follow each other; the part has them without it.
+
+        Raises
+        ------
+        KeyError
+            There is no such name.
+        """
+        names = list(self._shapes)
+        held = [name for name in names if name.startswith(prefix + ".")]
+        if not held:
+            raise KeyError(f"no name begins with {prefix}.; the names are {', '.join(names)}")
+        sizes = {name: math.prod(shape) for name, shape in self._shapes.items()}
+        start = sum(sizes[name] for name in names[: names.index(held[0])])
+        stop = start + sum(sizes[name] for name in held)
+        part = Buffer.__new__(Buffer)
+        part._lay({name[len(prefix) + 1 :]: self._shapes[name] for name in held}, self.flat[start:stop], True)
+        return part
 
     def empty_like(self) -> "Buffer":
         """A new buffer with the same names, shapes and dtype, all zero."""

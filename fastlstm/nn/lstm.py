@@ -1,6 +1,5 @@
 """`torch.nn.LSTM` on NumPy arrays."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,6 +9,7 @@ import numpy.typing
 from fastlstm import checks, layer
 from fastlstm.checks import Array
 from fastlstm.layer import Run, Weights
+from fastlstm.nn.base import Layer
 from fastlstm.nn.stepper import Stepper
 from fastlstm.parameters import Buffer
 from fastlstm.workspace import fresh
@@ -39,7 +39,7 @@ class Tape:
     owner: "LSTM"
 
 
-class LSTM:
+class LSTM(Layer):
     """A long short-term memory layer with the parameters, gates and shapes of `torch.nn.LSTM`.
 
     One step on x, with the cell state c and the hidden state h (Hochreiter & Schmidhuber 1997; forget gate: Gers et
@@ -223,8 +223,7 @@ class LSTM:
         16 · T · batch · hidden · (input + hidden) flops; truncated, 8 · T · batch · hidden · (2 input + hidden +
         (K / stride + 1) hidden).
         """
-        if not isinstance(tape, Tape) or tape.owner is not self:
-            raise TypeError(f"tape must come from forward of this layer, got {tape!r}")
+        self._check_tape(tape)
         reach = None if truncate is None else checks.integer("truncate", truncate, 0)
         stride = checks.integer("stride", stride, 1)
         run, batched = tape.run, tape.batched
@@ -247,32 +246,17 @@ class LSTM:
         d_h, d_c = (self._state_as_given(d, batched) for d in initial)
         return d_input, (d_h, d_c)
 
-    def zero_grad(self) -> None:
-        """Set all gradients to zero."""
-        self.gradients.flat[:] = 0
+    @property
+    def output_size(self) -> int:
+        """Size of the output, which is `hidden_size`."""
+        return self.hidden_size
 
-    def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters under torch's names."""
-        return {name: value.copy() for name, value in self.parameters.items()}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take all parameters from a mapping of torch's names to arrays.
-
-        Raises
-        ------
-        KeyError
-            Names are missing, or unknown.
-        TypeError, ValueError
-            An array has another shape, or holds no real numbers. Nothing is changed.
-        """
-        if set(state_dict) != set(self.parameters):
-            raise KeyError(f"state_dict must hold {sorted(self.parameters)}, got {sorted(state_dict)}")
-        found = {
-            name: checks.shaped_array(name, state_dict[name], own.shape, self.dtype)
-            for name, own in self.parameters.items()
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments but for the seed, and the class's name as "kind"; see `from_config`."""
+        return {
+            "kind": "LSTM", "input_size": self.input_size, "hidden_size": self.hidden_size, "bias": self.bias,
+            "batch_first": self.batch_first, "dtype": self.dtype.name, "n_threads": self.n_threads,
         }
-        for name, value in found.items():
-            self.parameters.assign(name, value)
 
     def stepper(self, batch_size: int = 1) -> Stepper:
         """The layer frame by frame.
@@ -325,6 +309,11 @@ class LSTM:
             for k, part in enumerate(value)
         ]
         return parts[0], parts[1]
+
+    def _check_final(self, tape: Tape, dstate: Any) -> None:
+        self._check_tape(tape)
+        if dstate is not None:
+            self._states("dstate", dstate, len(tape.run.hidden) - len(tape.run.x), tape.batched)
 
     def _given(self, input: Any, state: Any) -> tuple[Array, bool, Array, Array]:
         """Inputs (T, batch, input), whether they had a batch axis, and initial states (batch, hidden)."""

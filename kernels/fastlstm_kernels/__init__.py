@@ -9,6 +9,7 @@ from fastlstm_kernels.backward import backward, weight_gradients
 from fastlstm_kernels.dense import dense_backward, dense_forward
 from fastlstm_kernels.forward import forward, preactivations
 from fastlstm_kernels.gates import add_gate_gradients, gate_delta
+from fastlstm_kernels.loss import cross_entropy, huber_loss, label_cross_entropy
 from fastlstm_kernels.network import network_backward, network_forward, network_gradients
 from fastlstm_kernels.optimise import adam_step, gradient_squares, rmsprop_step, sgd_step
 from fastlstm_kernels.output import output_delta
@@ -20,11 +21,14 @@ __all__ = [
     "adam_step",
     "add_gate_gradients",
     "backward",
+    "cross_entropy",
     "dense_backward",
     "dense_forward",
     "forward",
     "gate_delta",
     "gradient_squares",
+    "huber_loss",
+    "label_cross_entropy",
     "network_backward",
     "network_forward",
     "network_gradients",

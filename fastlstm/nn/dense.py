@@ -1,0 +1,221 @@
+"""`torch.nn.Linear` on NumPy arrays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import numpy.typing
+
+import fastlstm_kernels as kernels
+from fastlstm import checks
+from fastlstm.checks import Array
+from fastlstm.cores import borrowed
+from fastlstm.nn.base import Layer
+from fastlstm.parameters import Buffer
+from fastlstm.workspace import fresh, kept
+from fastlstm_kernels.activations import IDENTITY
+from fastlstm_kernels.backward import SCRATCH
+from fastlstm_kernels.dense import dense_shape, dense_transposed_shape
+
+
+@dataclass(frozen=True)
+class DenseTape:
+    """What `Dense.forward` keeps for `Dense.backward`; any number of backward calls may use it.
+
+    Attributes
+    ----------
+    x : (..., input) array
+        The input; the user's own array where no copy was needed.
+    owner : Dense
+        The layer that made it.
+    """
+
+    x: Array
+    owner: "Dense"
+
+
+class Dense(Layer):
+    """An affine layer, ``y = x weight.T + bias``, with the parameters of `torch.nn.Linear`.
+
+    It has no state; where the other layers take or give one, its is None.
+
+    Parameters
+    ----------
+    input_size, output_size : int
+        Sizes of x and y; at least 1.
+    bias : bool
+        Whether there is a bias.
+    dtype : {numpy.float32, numpy.float64}
+        Of parameters and results.
+    seed : int or None
+        Of the initial parameters, uniform on ±1/√input_size from `numpy.random.default_rng`.
+    n_threads : int or None
+        At most so many threads; None for Numba's number. Results are bitwise the same for any number.
+
+    Attributes
+    ----------
+    parameters, gradients : Buffer
+        Mappings of torch's names to arrays, each over one flat array: weight (output, input) and bias (output,).
+        Change them in place.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or value.
+
+    Examples
+    --------
+    >>> y, _ = fastlstm.nn.Dense(3, 2, seed=0)(numpy.ones((5, 4, 3), numpy.float32))
+    >>> y.shape
+    (5, 4, 2)
+    """
+
+    def __init__(
+        self, input_size: int, output_size: int, bias: bool = True, *, dtype: numpy.typing.DTypeLike = numpy.float32,
+        seed: Any = None, n_threads: int | None = None,
+    ) -> None:
+        self.input_size = checks.integer("input_size", input_size, 1)
+        self.output_size = checks.integer("output_size", output_size, 1)
+        self.bias = bool(bias)
+        self.n_threads = None if n_threads is None else checks.integer("n_threads", n_threads, 1)
+        self.dtype = checks.float_dtype(dtype)
+        shapes: dict[str, tuple[int, ...]] = {"weight": (self.output_size, self.input_size)}
+        if bias:
+            shapes["bias"] = (self.output_size,)
+        self.parameters = Buffer(shapes, self.dtype)
+        self.gradients = self.parameters.empty_like()
+        bound = self.input_size**-0.5
+        self.parameters.flat[:] = numpy.random.default_rng(seed).uniform(-bound, bound, self.parameters.flat.size)
+
+    def __call__(self, input: Any, state: None = None) -> tuple[Array, None]:
+        """Outputs, keeping nothing else.
+
+        Parameters
+        ----------
+        input : (..., input) array
+            (T, batch, input), say.
+        state : None
+
+        Returns
+        -------
+        output : (..., output) array
+        state : None
+
+        Raises
+        ------
+        TypeError, ValueError
+            The input does not fit the layer, or there is a state.
+
+        Notes
+        -----
+        2 · rows · input · output flops.
+        """
+        output, _, _ = self.forward(input, state)
+        return output, None
+
+    def forward(self, input: Any, state: None = None) -> tuple[Array, None, DenseTape]:
+        """Outputs, keeping what `backward` needs.
+
+        Parameters
+        ----------
+        input, state
+            As for a call of the layer.
+
+        Returns
+        -------
+        output, state
+            As from a call of the layer.
+        tape : DenseTape
+            For `backward`; it holds `input` itself where no copy was needed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As from a call of the layer.
+        """
+        array = checks.real_array("input", input)
+        if not array.ndim or array.shape[-1] != self.input_size:
+            raise ValueError(f"input must have shape (..., {self.input_size}), got {array.shape}")
+        _no_state("state", state)
+        x = checks.kernel_array(array, self.dtype)
+        rows = x.reshape(-1, self.input_size)
+        output = fresh("output", (*x.shape[:-1], self.output_size), self.dtype)
+        flat = output.reshape(-1, self.output_size)
+        bias = self.parameters["bias"] if self.bias else numpy.zeros(self.output_size, self.dtype)
+        panels = kept("output_panels", dense_shape(self.input_size, self.output_size, self.dtype), self.dtype)
+        z = kept("output_z", (len(panels), len(rows), panels.shape[2]), self.dtype)
+        with borrowed(self.n_threads, 2 * rows.size * self.output_size) as workers:
+            kernels.dense_forward(rows, self.parameters["weight"], bias, IDENTITY, panels, z, flat, flat, workers)
+        return output, None, DenseTape(x, self)
+
+    def backward(
+        self, tape: DenseTape, dy: Any, dstate: None = None, truncate: int | None = None, stride: int = 1
+    ) -> tuple[Array, None]:
+        """Back-propagate through a `forward`; adds into `gradients`.
+
+        Parameters
+        ----------
+        tape : DenseTape
+            From `forward` of this layer, whose parameters have not changed since.
+        dy : array like the output
+            Gradient of the loss at it.
+        dstate : None
+        truncate, stride
+            As the layers with a state take them. There is no way back in time here: they change nothing.
+
+        Returns
+        -------
+        d_input : array like the input
+        d_state : None
+
+        Raises
+        ------
+        TypeError, ValueError
+            The tape is another layer's, or an argument does not fit. `gradients` stay as they are.
+
+        Notes
+        -----
+        4 · rows · input · output flops.
+        """
+        self._check_final(tape, dstate)
+        if truncate is not None:
+            checks.integer("truncate", truncate, 0)
+        checks.integer("stride", stride, 1)
+        x, dtype, (n, k) = tape.x.reshape(-1, self.input_size), self.dtype, self.parameters["weight"].shape
+        delta = checks.shaped_array("dy", dy, (*tape.x.shape[:-1], n), dtype).reshape(-1, n)
+        d_x = fresh("d_x", tape.x.shape, dtype)
+        if not len(x):
+            return d_x, None
+        d_w, d_b = kept("dense_w", (n, k), dtype), kept("dense_b", (n,), dtype)
+        sums = kept("output_sums", dense_shape(k, n, dtype), dtype)
+        with borrowed(self.n_threads, 4 * x.size * n) as workers:
+            kernels.dense_backward(
+                delta, x, self.parameters["weight"], numpy.array([0, len(x)]),
+                kept("output_transposed", dense_transposed_shape(k, n, dtype), dtype),
+                kept("output_z", (len(sums), len(x), sums.shape[2]), dtype), sums,
+                kept("scratch", (workers, SCRATCH), dtype), d_w, d_b, d_x.reshape(-1, k), workers,
+            )
+        self.gradients["weight"][...] += d_w
+        if self.bias:
+            self.gradients["bias"][...] += d_b
+        return d_x, None
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments but for the seed, and the class's name as "kind"; see `from_config`."""
+        return {
+            "kind": "Dense", "input_size": self.input_size, "output_size": self.output_size, "bias": self.bias,
+            "dtype": self.dtype.name, "n_threads": self.n_threads,
+        }
+
+    def _check_final(self, tape: DenseTape, dstate: Any) -> None:
+        self._check_tape(tape)
+        _no_state("dstate", dstate)
+
+    def __repr__(self) -> str:
+        return f"Dense({self.input_size}, {self.output_size}, bias={self.bias}, dtype={self.dtype.name}, " \
+               f"n_threads={self.n_threads})"
+
+
+def _no_state(name: str, value: Any) -> None:
+    if value is not None:
+        raise TypeError(f"{name} must be None, for the layer has no state; got {type(value).__name__}")
