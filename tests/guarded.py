@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import fastlstm_kernels as kernels
 from fastlstm import LSTM, compat, cores, nn, workspace
 from fastlstm.nn import stepper
+from fastlstm.train import SGD, Adam, RMSprop
 
 PAGE = mmap.PAGESIZE
 
@@ -117,6 +118,13 @@ def results(
     d_input, d_state = layer.backward(tape, output, state)
     step = layer.stepper(len(lengths))
     found += [output, *state, d_input, *d_state, layer.gradients.flat, *(step(row).copy() for row in x), *step.state]
+    parameters, gradient = rng.standard_normal((2, inputs * size)).astype(dtype)
+    for optimiser in (
+        SGD(clip_norm=1.0), SGD(momentum=0.5, nesterov=True), Adam(), RMSprop(), RMSprop(momentum=0.5, centered=True)
+    ):
+        optimiser.n_threads = workers
+        optimiser.step(parameters, gradient)
+        found += [parameters.copy(), *optimiser.arrays.values()]
     numpy.random.seed(0)  # both of these decide a network's training
     random.seed(0)
     network = compat.NeuralNetwork([inputs, size, outputs], mini_batch_size=5, epochs=1)
