@@ -11,12 +11,14 @@ from fastlstm_kernels.forward import forward, preactivations
 from fastlstm_kernels.gates import add_gate_gradients, gate_delta
 from fastlstm_kernels.loss import cross_entropy, huber_loss, label_cross_entropy
 from fastlstm_kernels.network import network_backward, network_forward, network_gradients
+from fastlstm_kernels.optimise import adam_step, gradient_squares, rmsprop_step, sgd_step
 from fastlstm_kernels.output import output_delta
 from fastlstm_kernels.pack import pack, pack_transposed, unpack
 from fastlstm_kernels.step import step
 from fastlstm_kernels.truncated import truncated_backward
 
 __all__ = [
+    "adam_step",
     "add_gate_gradients",
     "backward",
     "cross_entropy",
@@ -24,6 +26,7 @@ __all__ = [
     "dense_forward",
     "forward",
     "gate_delta",
+    "gradient_squares",
     "huber_loss",
     "label_cross_entropy",
     "network_backward",
@@ -33,6 +36,8 @@ __all__ = [
     "pack",
     "pack_transposed",
     "preactivations",
+    "rmsprop_step",
+    "sgd_step",
     "step",
     "truncated_backward",
     "unpack",

@@ -206,6 +206,10 @@ class Emitter:
         values = [self.like(x, self._float) for x in (a, b, c)]
         return self._call(f"llvm.fmuladd.{self._suffix}", self._float, *values)
 
+    def sqrt(self, a: Value) -> Value:
+        """Square root."""
+        return self._call(f"llvm.sqrt.{self._suffix}", self._float, a.ir)
+
     def select(self, mask: Value, a: Any, b: Any) -> Value:
         """a where the mask is set, else b."""
         return Value(self, self.builder.select(mask.ir, self.like(a, self._float), self.like(b, self._float)))
@@ -365,6 +369,10 @@ class Simulator:
             a, b, c = (np.asarray(x, np.float32).astype(np.float64) for x in (a, b, c))
             return (a * b + c).astype(np.float32)
         return a * b + c
+
+    def sqrt(self, a: Any) -> Any:
+        """See `Emitter`."""
+        return np.sqrt(a)
 
     def select(self, mask: Any, a: Any, b: Any) -> Any:
         """See `Emitter`."""
