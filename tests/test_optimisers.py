@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 from fastlstm.oracle import optimisers as oracle
-from fastlstm.train import SGD, Adam, AdamW, RMSprop, optimisers
+from fastlstm.train import SGD, Adam, AdamW, RMSprop, optimiser
 from tests.helpers import JIT_OFF
 
 both = pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
@@ -37,13 +37,13 @@ SMALL_BLOCK = 48
 def several_blocks_and_workers(monkeypatch):
     monkeypatch.setattr("fastlstm.cores.SHARE", 1)
     if JIT_OFF:
-        for module in ("fastlstm_kernels.optimise", "fastlstm.train.optimisers"):
+        for module in ("fastlstm_kernels.optimise", "fastlstm.train.optimiser"):
             monkeypatch.setattr(sys.modules[module], "BLOCK", SMALL_BLOCK)
 
 
 def long():
     """A size of several blocks and a bit."""
-    return 3 * optimisers.BLOCK + 37
+    return 3 * optimiser.BLOCK + 37
 
 
 def twin(optimiser, parameters, gradients, state):
@@ -302,7 +302,7 @@ def test_what_it_is_can_be_read():
 
 
 def test_the_base_class_is_no_optimiser():
-    base = optimisers.Optimiser(0.1, 0.0, None, None, None)
+    base = optimiser.Optimiser(0.1, 0.0, None, None, None)
     with pytest.raises(NotImplementedError):
         base.step(numpy.ones(3), numpy.ones(3))
     with pytest.raises(NotImplementedError):
