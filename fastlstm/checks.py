@@ -88,6 +88,11 @@ def integer(name: str, value: Any, least: int) -> int:
     return number
 
 
+def optional_integer(name: str, value: Any, least: int) -> int | None:
+    """`integer`, or None for None."""
+    return None if value is None else integer(name, value, least)
+
+
 def real(name: str, value: Any) -> float:
     """`value` as a finite float.
 

@@ -6,15 +6,12 @@ from typing import TypeAlias
 import numpy
 
 import fastlstm_kernels as kernels
-from fastlstm import layer
+from fastlstm import affine, layer
 from fastlstm.checks import Array
-from fastlstm.cores import borrowed
 from fastlstm.layer import Run, Weights
 from fastlstm.parameters import Buffer
 from fastlstm.sequences import Sequences
 from fastlstm.workspace import Take, fresh, kept
-from fastlstm_kernels.backward import SCRATCH
-from fastlstm_kernels.dense import dense_shape, dense_transposed_shape
 from fastlstm_kernels.output import ELEMENTWISE, ERROR, JACOBIAN
 
 __all__ = ["ELEMENTWISE", "ERROR", "JACOBIAN", "Tape", "backward", "gate", "infer", "output_delta", "record"]
@@ -50,12 +47,9 @@ def _output(
     parameters: Buffer, code: int, hidden: Array, n_threads: int | None, args: Take, outputs: Take
 ) -> tuple[Array, Array]:
     """Pre-activations and values of the output layer, (N, output)."""
-    w, b, (rows, size), dtype = parameters["W_o"], parameters["b_o"], hidden.shape, hidden.dtype
-    panels = kept("output_panels", dense_shape(size, len(b), dtype), dtype)
-    z = kept("output_z", (len(panels), rows, panels.shape[2]), dtype)
+    w, b, rows, dtype = parameters["W_o"], parameters["b_o"], len(hidden), hidden.dtype
     before, values = args("output_args", (rows, len(b)), dtype), outputs("outputs", (rows, len(b)), dtype)
-    with borrowed(n_threads, 2 * rows * w.size) as workers:
-        kernels.dense_forward(hidden, w, b, code, panels, z, before, values, workers)
+    affine.forwards(hidden, w, b, code, before, values, n_threads)
     return before, values
 
 
@@ -149,19 +143,11 @@ def backward(
     (N, input) array
         Gradient at the inputs.
     """
-    x, (rows, outputs), w = tape.run.x, delta.shape, parameters["W_o"]
+    x, w = tape.run.x, parameters["W_o"]
     hidden, dtype = tape.run.hidden[len(X.items) :], delta.dtype
-    size = hidden.shape[1]
     out.flat[:] = 0
-    delta_h = kept("delta_out", (rows, size), dtype)
-    sums = kept("output_sums", dense_shape(size, outputs, dtype), dtype)
-    with borrowed(n_threads, 4 * rows * w.size) as workers:
-        kernels.dense_backward(
-            delta, hidden, w, numpy.array([0, rows]),
-            kept("output_transposed", dense_transposed_shape(size, outputs, dtype), dtype),
-            kept("output_z", (len(sums), rows, sums.shape[2]), dtype), sums, kept("scratch", (workers, SCRATCH), dtype),
-            out["W_o"], out["b_o"], delta_h, workers,
-        )
+    delta_h = kept("delta_out", hidden.shape, dtype)
+    affine.backwards(delta, hidden, w, out["W_o"], out["b_o"], delta_h, n_threads)
     d_x = X.results(kept)("d_x", x.shape, dtype)
     given = _weights(out, codes)
     layer.backwards(

@@ -93,7 +93,7 @@ class Model:
 
     @bptt_truncate.setter
     def bptt_truncate(self, value: int | None) -> None:
-        self._truncate = None if value is None else checks.integer("bptt_truncate", value, 0)
+        self._truncate = checks.optional_integer("bptt_truncate", value, 0)
 
     @property
     def bptt_stride(self) -> int:
@@ -120,7 +120,7 @@ class Model:
 
     @n_threads.setter
     def n_threads(self, value: int | None) -> None:
-        self._n_threads = None if value is None else checks.integer("n_threads", value, 1)
+        self._n_threads = checks.optional_integer("n_threads", value, 1)
 
     @property
     def S(self) -> Array:

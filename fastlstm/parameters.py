@@ -40,11 +40,13 @@ class Buffer(Mapping[str, Array]):
     def _lay(self, shapes: Mapping[str, tuple[int, ...]], flat: Array, is_part: bool) -> None:
         self._shapes, self.flat, self.is_part = dict(shapes), flat, is_part
         self._stacked: dict[tuple[str, str], Array] = {}
-        self._views, start = {}, 0
+        self._views: dict[str, Array] = {}
+        self._places: dict[str, slice] = {}
+        start = 0
         for name, shape in self._shapes.items():
-            stop = start + math.prod(shape)
-            self._views[name] = self.flat[start:stop].reshape(shape)
-            start = stop
+            place = self._places[name] = slice(start, start + math.prod(shape))
+            self._views[name] = self.flat[place].reshape(shape)
+            start = place.stop
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -70,12 +72,8 @@ class Buffer(Mapping[str, Array]):
         """Views `first` to `last`, which differ in their first axis only, as one view stacked along it."""
         found = self._stacked.get((first, last))
         if found is None:
-            names = list(self._views)
-            run = [self._shapes[n] for n in names[names.index(first) : names.index(last) + 1]]
-            start = sum(math.prod(self._shapes[n]) for n in names[: names.index(first)])
-            stop = start + sum(map(math.prod, run))
-            found = self.flat[start:stop].reshape((sum(shape[0] for shape in run), *run[0][1:]))
-            self._stacked[first, last] = found
+            run = self.flat[self._places[first].start : self._places[last].stop]
+            found = self._stacked[first, last] = run.reshape((-1, *self._shapes[first][1:]))
         return found
 
     def part(self, prefix: str) -> "Buffer":
@@ -91,15 +89,12 @@ class Buffer(Mapping[str, Array]):
         KeyError
             There is no such name.
         """
-        names = list(self._shapes)
-        held = [name for name in names if name.startswith(prefix + ".")]
+        held = [name for name in self._shapes if name.startswith(prefix + ".")]
         if not held:
-            raise KeyError(f"no name begins with {prefix}.; the names are {', '.join(names)}")
-        sizes = {name: math.prod(shape) for name, shape in self._shapes.items()}
-        start = sum(sizes[name] for name in names[: names.index(held[0])])
-        stop = start + sum(sizes[name] for name in held)
+            raise KeyError(f"no name begins with {prefix}.; the names are {', '.join(self._shapes)}")
+        flat = self.flat[self._places[held[0]].start : self._places[held[-1]].stop]
         part = Buffer.__new__(Buffer)
-        part._lay({name[len(prefix) + 1 :]: self._shapes[name] for name in held}, self.flat[start:stop], True)
+        part._lay({name[len(prefix) + 1 :]: self._shapes[name] for name in held}, flat, True)
         return part
 
     def empty_like(self) -> "Buffer":

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy
+
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.parameters import Buffer
@@ -19,6 +21,14 @@ class Layer:
 
     parameters: Buffer
     gradients: Buffer
+
+    def _draw(
+        self, shapes: Mapping[str, tuple[int, ...]], dtype: numpy.dtype[Any], bound: float, seed: Any
+    ) -> None:
+        """Make both buffers, with initial parameters uniform on ± bound."""
+        self.parameters = Buffer(shapes, dtype)
+        self.gradients = self.parameters.empty_like()
+        self.parameters.flat[:] = numpy.random.default_rng(seed).uniform(-bound, bound, self.parameters.flat.size)
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""

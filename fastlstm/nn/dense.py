@@ -6,16 +6,11 @@ from typing import Any
 import numpy
 import numpy.typing
 
-import fastlstm_kernels as kernels
-from fastlstm import checks
+from fastlstm import affine, checks
 from fastlstm.checks import Array
-from fastlstm.cores import borrowed
 from fastlstm.nn.base import Layer
-from fastlstm.parameters import Buffer
 from fastlstm.workspace import fresh, kept
 from fastlstm_kernels.activations import IDENTITY
-from fastlstm_kernels.backward import SCRATCH
-from fastlstm_kernels.dense import dense_shape, dense_transposed_shape
 
 
 @dataclass(frozen=True)
@@ -77,15 +72,12 @@ class Dense(Layer):
         self.input_size = checks.integer("input_size", input_size, 1)
         self.output_size = checks.integer("output_size", output_size, 1)
         self.bias = bool(bias)
-        self.n_threads = None if n_threads is None else checks.integer("n_threads", n_threads, 1)
+        self.n_threads = checks.optional_integer("n_threads", n_threads, 1)
         self.dtype = checks.float_dtype(dtype)
         shapes: dict[str, tuple[int, ...]] = {"weight": (self.output_size, self.input_size)}
         if bias:
             shapes["bias"] = (self.output_size,)
-        self.parameters = Buffer(shapes, self.dtype)
-        self.gradients = self.parameters.empty_like()
-        bound = self.input_size**-0.5
-        self.parameters.flat[:] = numpy.random.default_rng(seed).uniform(-bound, bound, self.parameters.flat.size)
+        self._draw(shapes, self.dtype, self.input_size**-0.5, seed)
 
     def __call__(self, input: Any, state: None = None) -> tuple[Array, None]:
         """Outputs, keeping nothing else.
@@ -142,10 +134,7 @@ class Dense(Layer):
         output = fresh("output", (*x.shape[:-1], self.output_size), self.dtype)
         flat = output.reshape(-1, self.output_size)
         bias = self.parameters["bias"] if self.bias else numpy.zeros(self.output_size, self.dtype)
-        panels = kept("output_panels", dense_shape(self.input_size, self.output_size, self.dtype), self.dtype)
-        z = kept("output_z", (len(panels), len(rows), panels.shape[2]), self.dtype)
-        with borrowed(self.n_threads, 2 * rows.size * self.output_size) as workers:
-            kernels.dense_forward(rows, self.parameters["weight"], bias, IDENTITY, panels, z, flat, flat, workers)
+        affine.forwards(rows, self.parameters["weight"], bias, IDENTITY, flat, flat, self.n_threads)
         return output, None, DenseTape(x, self)
 
     def backward(
@@ -178,8 +167,7 @@ class Dense(Layer):
         4 · rows · input · output flops.
         """
         self._check_final(tape, dstate)
-        if truncate is not None:
-            checks.integer("truncate", truncate, 0)
+        checks.optional_integer("truncate", truncate, 0)
         checks.integer("stride", stride, 1)
         x, dtype, (n, k) = tape.x.reshape(-1, self.input_size), self.dtype, self.parameters["weight"].shape
         delta = checks.shaped_array("dy", dy, (*tape.x.shape[:-1], n), dtype).reshape(-1, n)
@@ -187,14 +175,7 @@ class Dense(Layer):
         if not len(x):
             return d_x, None
         d_w, d_b = kept("dense_w", (n, k), dtype), kept("dense_b", (n,), dtype)
-        sums = kept("output_sums", dense_shape(k, n, dtype), dtype)
-        with borrowed(self.n_threads, 4 * x.size * n) as workers:
-            kernels.dense_backward(
-                delta, x, self.parameters["weight"], numpy.array([0, len(x)]),
-                kept("output_transposed", dense_transposed_shape(k, n, dtype), dtype),
-                kept("output_z", (len(sums), len(x), sums.shape[2]), dtype), sums,
-                kept("scratch", (workers, SCRATCH), dtype), d_w, d_b, d_x.reshape(-1, k), workers,
-            )
+        affine.backwards(delta, x, self.parameters["weight"], d_w, d_b, d_x.reshape(-1, k), self.n_threads)
         self.gradients["weight"][...] += d_w
         if self.bias:
             self.gradients["bias"][...] += d_b

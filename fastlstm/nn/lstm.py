@@ -11,7 +11,6 @@ from fastlstm.checks import Array
 from fastlstm.layer import Run, Weights
 from fastlstm.nn.base import Layer
 from fastlstm.nn.stepper import Stepper
-from fastlstm.parameters import Buffer
 from fastlstm.workspace import fresh
 from fastlstm_kernels.activations import TANH
 
@@ -117,7 +116,7 @@ class LSTM(Layer):
             if value != only:
                 raise ValueError(f"{name} must be {only}, the only value supported so far; got {value!r}")
         self.bias, self.batch_first = bool(bias), bool(batch_first)
-        self.n_threads = None if n_threads is None else checks.integer("n_threads", n_threads, 1)
+        self.n_threads = checks.optional_integer("n_threads", n_threads, 1)
         self.dtype = checks.float_dtype(dtype)
         rows = 4 * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {
@@ -125,10 +124,7 @@ class LSTM(Layer):
         }
         if bias:
             shapes |= {"bias_ih_l0": (rows,), "bias_hh_l0": (rows,)}
-        self.parameters = Buffer(shapes, self.dtype)
-        self.gradients = self.parameters.empty_like()
-        bound = self.hidden_size**-0.5
-        self.parameters.flat[:] = numpy.random.default_rng(seed).uniform(-bound, bound, self.parameters.flat.size)
+        self._draw(shapes, self.dtype, self.hidden_size**-0.5, seed)
 
     def __call__(self, input: Any, state: Any = None) -> tuple[Array, State]:
         """Run over a sequence, keeping nothing but the result.
@@ -224,7 +220,7 @@ class LSTM(Layer):
         (K / stride + 1) hidden).
         """
         self._check_tape(tape)
-        reach = None if truncate is None else checks.integer("truncate", truncate, 0)
+        reach = checks.optional_integer("truncate", truncate, 0)
         stride = checks.integer("stride", stride, 1)
         run, batched = tape.run, tape.batched
         rows, duration = len(run.x), len(run.offsets) - 1

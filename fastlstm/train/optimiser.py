@@ -9,7 +9,7 @@ import numpy
 
 from fastlstm import checks, cores
 from fastlstm.checks import Array
-from fastlstm.parameters import Buffer
+from fastlstm.workspace import fresh
 from fastlstm_kernels import gradient_squares
 from fastlstm_kernels.optimise import BLOCK
 from fastlstm_kernels.simd import lanes
@@ -61,7 +61,7 @@ class Optimiser:
         self.weight_decay = number("weight_decay", weight_decay)
         self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
         self.clip_value = None if clip_value is None else positive("clip_value", clip_value)
-        self.n_threads = None if n_threads is None else checks.integer("n_threads", n_threads, 1)
+        self.n_threads = checks.optional_integer("n_threads", n_threads, 1)
         self.updates = 0
         self.arrays: dict[str, Array] = {}
 
@@ -146,7 +146,7 @@ class Optimiser:
                 raise ValueError(f"{name} must have shape (n,), the same n for all; got {given.shape}")
             if checks.float_dtype(given.dtype) != first.dtype:
                 raise TypeError(f"{name} must have dtype {first.dtype} as the others, got {given.dtype}")
-            copies[name] = _zeros(given)
+            copies[name] = fresh(name, given.shape, given.dtype)
             copies[name][:] = given
         self.updates, self.arrays = updates, copies
 
@@ -211,13 +211,14 @@ def rates(dtype: numpy.dtype[Any], *numbers: float) -> Array:
         return numpy.array(numbers, dtype)
 
 
+def _zeros(like: Array) -> Array:
+    zeros = fresh("zeros", like.shape, like.dtype)
+    zeros[...] = 0
+    return zeros
+
+
 def _kind(array: Array) -> str:
     return f"{array.dtype.name} {array.shape}"
-
-
-def _zeros(like: Array) -> Array:
-    """On a cache line."""
-    return Buffer({"": like.shape}, like.dtype)[""]
 
 
 def _fitting(parameters: Any, gradients: Any) -> tuple[Array, Array]:

@@ -177,14 +177,24 @@ def each_vector(v: Machine, n: Any, step: Any) -> None:
     v.choose(v.truth(rest > 0), {1: lambda: step(whole * v.lanes, v.first(rest)), 0: lambda: None})
 
 
+def load_at(v: Machine, place: Any, mask: Any) -> Any:
+    """The vector at a place, under a mask of `each_vector`."""
+    return v.load(place) if mask is None else v.load_part(place, mask)
+
+
+def store_at(v: Machine, place: Any, value: Any, mask: Any) -> None:
+    """Store a vector at a place, under a mask of `each_vector`."""
+    if mask is None:
+        v.store(place, value)
+    else:
+        v.store_part(place, value, mask)
+
+
 def map_row(v: Machine, n: Any, source: Any, out: Any, function: Any) -> None:
     """out = function(source's vector, its offset, its mask) along a row of n elements; `out` may be `source`."""
 
     def step(offset: Any, mask: Any) -> None:
-        if mask is None:
-            v.store(out + offset, function(v.load(source + offset), offset, mask))
-        else:
-            v.store_part(out + offset, function(v.load_part(source + offset, mask), offset, mask), mask)
+        store_at(v, out + offset, function(load_at(v, source + offset, mask), offset, mask), mask)
 
     each_vector(v, n, step)
 
@@ -206,8 +216,7 @@ def times_slope(v: Machine, code: Count, n: Count, values: Place, out: Place) ->
     """Multiply a row of n elements by the derivative of an activation where it has the given values."""
 
     def product(x: Any, offset: Any, mask: Any) -> Any:
-        value = v.load(values + offset) if mask is None else v.load_part(values + offset, mask)
-        return x * slope(v, code, value)
+        return x * slope(v, code, load_at(v, values + offset, mask))
 
     map_row(v, n, out, out, product)
 

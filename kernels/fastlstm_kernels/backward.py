@@ -125,7 +125,7 @@ def _gather(
 
 
 @jit(device=True, inline=True)
-def products(
+def _products(
     part: int, parts: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array,
     transposed: Array, gradients: Array, d_x: Array, work: Array,
 ) -> None:
@@ -165,9 +165,22 @@ def _products_worker(
     worker: int, workers: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array,
     transposed: Array, gradients: Array, d_x: Array, scratch: Array,
 ) -> None:
-    products(
+    _products(
         worker, workers, begin, end, offsets, x, hidden, dz, transposed, gradients, d_x, scratch[worker]
     )
+
+
+@jit(device=True)
+def products_phase(
+    worker: int, workers: int, board: Array, phase: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array,
+    dz: Array, transposed: Array, gradients: Array, d_x: Array, scratch: Array,
+) -> None:
+    """The phase of `weight_gradients`, for workers whose dz other workers have formed."""
+    part = take(board, worker, workers, phase)
+    while part >= 0:
+        _products(part, workers, begin, end, offsets, x, hidden, dz, transposed, gradients, d_x, scratch[worker])
+        done(board, part, phase)
+        part = take(board, worker, workers, phase)
 
 
 @jit(device=True)
@@ -197,13 +210,9 @@ def _backward_worker(
                 done(board, part, phase)
                 part = take(board, worker, workers, phase)
             phase += 1
-        part = take(board, worker, workers, phase)
-        while part >= 0:
-            products(
-                part, workers, begin, end, offsets, x, hidden, dz, transposed_w, gradients, d_x, scratch[worker]
-            )
-            done(board, part, phase)
-            part = take(board, worker, workers, phase)
+        products_phase(
+            worker, workers, board, phase, begin, end, offsets, x, hidden, dz, transposed_w, gradients, d_x, scratch
+        )
         phase += 1
         end = begin
 

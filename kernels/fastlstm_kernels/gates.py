@@ -11,7 +11,7 @@ The gates of as many units as a vector has lanes lie together, as four vectors: 
 
 from typing import Any
 
-from fastlstm_kernels.activations import activation, each_vector, sigmoid, sigmoid_slope, slope
+from fastlstm_kernels.activations import activation, each_vector, load_at, sigmoid, sigmoid_slope, slope, store_at
 from fastlstm_kernels.arrays import Array
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import Count, Machine, Place, operation
@@ -238,18 +238,14 @@ def _delta_row(
     v: Machine, gate: Count, code_c: Count, n: Count, a: Place, b: Place, argument: Place, delta: Place
 ) -> None:
     def step(offset: Any, mask: Any) -> None:
-        load = v.load if mask is None else lambda place: v.load_part(place, mask)
-        first, second, z = load(a + offset), load(b + offset), load(argument + offset)
+        first, second, z = (load_at(v, place + offset, mask) for place in (a, b, argument))
         value = v.choose(gate, {
             FORGET: lambda: first * forget_gate_factor(second, sigmoid(v, z)),
             INPUT: lambda: first * input_gate_factor(second, sigmoid(v, z)),
             CANDIDATE: lambda: first * candidate_gate_factor(v, second, activation(v, code_c, z), code_c),
             HIDDEN_FILTER: lambda: first * hidden_filter_gate_factor(sigmoid(v, z)),
         })
-        if mask is None:
-            v.store(delta + offset, value)
-        else:
-            v.store_part(delta + offset, value, mask)
+        store_at(v, delta + offset, value, mask)
 
     each_vector(v, n, step)
 

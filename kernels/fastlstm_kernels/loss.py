@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm_kernels.activations import exp, map_row
+from fastlstm_kernels.activations import exp, load_at, map_row, store_at
 from fastlstm_kernels.arrays import Array, Index, intp
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import Count, Machine, Place, operation
@@ -30,15 +30,11 @@ def huber_sums(entries: int, group: int) -> int:
     return -(-entries // max(1, PIECE // group))
 
 
-def _load(v: Machine, place: Any, offset: Any, mask: Any) -> Any:
-    return v.load(place + offset) if mask is None else v.load_part(place + offset, mask)
-
-
 def _fold(v: Machine, n: Any, start: Any, step: Callable[..., Any], load: Sequence[Any]) -> Any:
     """``carried = step(carried, offset, mask, *vectors)`` along rows of n elements; the mask is None for whole ones."""
 
     def inside(carried: Any, offset: Any, mask: Any) -> list[Any]:
-        return [step(carried, offset, mask, *(_load(v, place, offset, mask) for place in load))]
+        return [step(carried, offset, mask, *(load_at(v, place + offset, mask) for place in load))]
 
     whole = v.quotient(n, v.lanes)
     (carried,) = v.repeat(whole, [start], lambda k, carried: inside(carried, k * v.lanes, None))
@@ -71,10 +67,7 @@ def _huber(
         error = output - target
         size = v.select(error < 0.0, 0.0 - error, error)
         slope = scale * v.select(error > delta, delta, v.select(error < least, least, error))
-        if mask is None:
-            v.store(gradient + offset, slope)
-        else:
-            v.store_part(gradient + offset, slope, mask)
+        store_at(v, gradient + offset, slope, mask)
         return carried + v.select(size > delta, delta * (size - 0.5 * delta), 0.5 * error * error)
 
     v.store_part(total, _sum(v, _fold(v, n, v.fill(0.0), step, [outputs, targets])), v.first(1))
@@ -150,11 +143,8 @@ def _exponentials(v: Machine, n: Count, z: Place, out: Place, found: Place) -> N
 
     def power(carried: Any, offset: Any, mask: Any, x: Any) -> Any:
         e = exp(v, x - top)
-        if mask is None:
-            v.store(out + offset, e)
-            return carried + e
-        v.store_part(out + offset, e, mask)
-        return carried + v.select(mask, e, 0.0)
+        store_at(v, out + offset, e, mask)
+        return carried + (e if mask is None else v.select(mask, e, 0.0))
 
     total = _sum(v, _fold(v, n, v.fill(0.0), power, [z]))
     v.store_part(found + TOP, top, v.first(1))
@@ -187,7 +177,7 @@ def _minus(v: Machine, n: Count, out: Place, targets: Place, found: Place, scale
     """``out = (out · SHARE - targets) · scale``."""
     factor, by = v.broadcast(found + SHARE), v.broadcast(scale)
     map_row(
-        v, n, out, out, lambda x, offset, mask: (x * factor - _load(v, targets, offset, mask)) * by
+        v, n, out, out, lambda x, offset, mask: (x * factor - load_at(v, targets + offset, mask)) * by
     )
 
 

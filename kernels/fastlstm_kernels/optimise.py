@@ -12,7 +12,7 @@ kernel have one dtype; its numbers come in an array `rates`, which begins with
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastlstm_kernels.activations import each_vector
+from fastlstm_kernels.activations import each_vector, load_at, store_at
 from fastlstm_kernels.arrays import Array, intp
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import Count, Machine, Place, operation
@@ -45,16 +45,10 @@ def _step(
     limit, scale, decay = (v.broadcast(rates + k) for k in range(3))
 
     def step(offset: Any, mask: Any) -> None:
-        p, g, *before = (
-            v.load(place + offset) if mask is None else v.load_part(place + offset, mask)
-            for place in (parameters, gradients, *kept)
-        )
+        p, g, *before = (load_at(v, place + offset, mask) for place in (parameters, gradients, *kept))
         after = update(p, v.fma(decay, p, _clipped(v, g, limit) * scale), *before)
         for place, value in zip((parameters, *kept), after, strict=True):
-            if mask is None:
-                v.store(place + offset, value)
-            else:
-                v.store_part(place + offset, value, mask)
+            store_at(v, place + offset, value, mask)
 
     # Prefetching 128 elements ahead made Adam 6 % slower on one core, 512 ahead 9 %.
     each_vector(v, n, step)

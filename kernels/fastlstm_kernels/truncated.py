@@ -8,7 +8,7 @@ afterwards. Only the order of summation differs.
 """
 
 from fastlstm_kernels.arrays import Array, Index
-from fastlstm_kernels.backward import into_hidden, products
+from fastlstm_kernels.backward import into_hidden, products_phase
 from fastlstm_kernels.forward import NONE, previous_row
 from fastlstm_kernels.gates import FACTORS, cell_factors, windows_backward
 from fastlstm_kernels.jit import jit
@@ -171,13 +171,9 @@ def _truncated_worker(
                     done(board, part, phase)
                     part = take(board, worker, workers, phase)
                 phase += 1
-    part = take(board, worker, workers, phase)
-    while part >= 0:
-        products(
-            part, workers, NONE, duration, offsets, x, hidden, dz_sum, transposed_w, gradients, d_x, scratch[worker]
-        )
-        done(board, part, phase)
-        part = take(board, worker, workers, phase)
+    products_phase(
+        worker, workers, board, phase, NONE, duration, offsets, x, hidden, dz_sum, transposed_w, gradients, d_x, scratch
+    )
 
 
 @jit()

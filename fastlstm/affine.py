@@ -1,0 +1,60 @@
+"""An affine layer over many rows through the kernels: allocates what they need and calls them."""
+
+import numpy
+
+import fastlstm_kernels as kernels
+from fastlstm.checks import Array
+from fastlstm.cores import borrowed
+from fastlstm.workspace import kept
+from fastlstm_kernels.backward import SCRATCH
+from fastlstm_kernels.dense import dense_shape, dense_transposed_shape
+
+
+def forwards(
+    x: Array, w: Array, b: Array, code: int, before: Array, values: Array, n_threads: int | None
+) -> None:
+    """Pre-activations and values of all rows.
+
+    Parameters
+    ----------
+    x, w, b : (N, k), (n, k) and (n,) arrays
+        Inputs and weights.
+    code : int
+        Activation code.
+    before, values : (N, n) arrays
+        Written; they may be one for the identity.
+    n_threads : int or None
+        At most so many threads.
+    """
+    (rows, size), dtype = x.shape, x.dtype
+    panels = kept("output_panels", dense_shape(size, len(b), dtype), dtype)
+    z = kept("output_z", (len(panels), rows, panels.shape[2]), dtype)
+    with borrowed(n_threads, 2 * rows * w.size) as workers:
+        kernels.dense_forward(x, w, b, code, panels, z, before, values, workers)
+
+
+def backwards(
+    delta: Array, x: Array, w: Array, d_w: Array, d_b: Array, d_x: Array, n_threads: int | None
+) -> None:
+    """Gradients, given those at the pre-activations.
+
+    Parameters
+    ----------
+    delta : (N, n) array
+        Gradients at the pre-activations.
+    x, w : (N, k) and (n, k) arrays
+        Inputs and weights.
+    d_w, d_b, d_x : (n, k), (n,) and (N, k) arrays
+        Written.
+    n_threads : int or None
+        At most so many threads.
+    """
+    (rows, outputs), size, dtype = delta.shape, x.shape[1], delta.dtype
+    sums = kept("output_sums", dense_shape(size, outputs, dtype), dtype)
+    with borrowed(n_threads, 4 * rows * w.size) as workers:
+        kernels.dense_backward(
+            delta, x, w, numpy.array([0, rows]),
+            kept("output_transposed", dense_transposed_shape(size, outputs, dtype), dtype),
+            kept("output_z", (len(sums), rows, sums.shape[2]), dtype), sums, kept("scratch", (workers, SCRATCH), dtype),
+            d_w, d_b, d_x, workers,
+        )
