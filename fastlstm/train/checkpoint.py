@@ -33,7 +33,9 @@ def require() -> Any:
     try:
         import safetensors.numpy
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{error}. Checkpoints need the extra 'train': pip install 'fastlstm[train]'") from None
+        raise ModuleNotFoundError(
+            f"{error}. Checkpoints need the extra 'train': pip install 'fastlstm[train]'"
+        ) from None
     return safetensors
 
 

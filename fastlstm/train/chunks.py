@@ -1,5 +1,6 @@
 """Chunks: consecutive time steps, as a trainer takes them one after the other."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,16 @@ class Chunk:
     y: Array
     reset: Array | None
     mask: Array | None
+
+    def targets(self) -> int:
+        """Rows, a step of a sequence each, that have a target."""
+        rows = self.x.shape[:-1]
+        if self.mask is None:
+            return math.prod(rows)
+        have: Array = self.mask
+        while have.ndim > len(rows):
+            have = numpy.asarray(have.any(axis=-1))
+        return int(have.sum())
 
 
 def as_chunk(given: Any) -> Chunk:
