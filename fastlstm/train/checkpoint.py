@@ -85,7 +85,8 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Map
         temporary.replace(target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    _to_disk(target.parent)
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        _to_disk(target.parent)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -149,8 +150,6 @@ def _digest(form: str, content: str, arrays: Mapping[str, Array]) -> str:
 
 def _to_disk(path: Path) -> None:
     """Wait until the disk holds a file, or a folder's entries."""
-    if os.name == "nt" and path.is_dir():
-        return
     number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(number)

@@ -51,9 +51,9 @@ class Trainer:
     k1 : int or None
         Steps from update to update, at least 1; None for whole chunks.
     k2 : int or None
-        Steps, at least `k1`, over which the errors of a piece are walked back, the piece included. The steps before it
+        Steps, more than `k1`, over which the errors of a piece are walked back, the piece included: the steps before it
         are run again, with the present weights, from the state that was there. Where a piece is shorter than the one
-        before, it may be some steps more. None for `k1`.
+        before, it may be some steps more. None, or `k1`, for the piece alone.
     truncate, stride : int or None, int
         As `LSTM.backward` takes them: truncation within a piece. Without `k2`.
     seed : int or None
