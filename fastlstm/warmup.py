@@ -9,7 +9,7 @@ from fastlstm.lstm import LSTM
 
 
 def warmup(dtype: Any = (numpy.float32, numpy.float64)) -> None:
-    """Compile, or load from the cache, all that `nn.LSTM`, its stepper and `LSTM` run.
+    """Compile, or load from the cache, all that the layers of `nn`, the stepper and `LSTM` run.
 
     Afterwards no call of theirs compiles. Where compiled kernels are kept on disk this takes a fraction of a second;
     the first time on a machine, some seconds for each dtype.

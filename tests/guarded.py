@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import fastlstm_kernels as kernels
 from fastlstm import LSTM, compat, cores, nn, workspace
 from fastlstm.nn import stepper
+from fastlstm.train import SGD, Adam, CrossEntropy, Huber, RMSprop, SquaredError
 
 PAGE = mmap.PAGESIZE
 
@@ -117,6 +118,14 @@ def results(
     d_input, d_state = layer.backward(tape, output, state)
     step = layer.stepper(len(lengths))
     found += [output, *state, d_input, *d_state, layer.gradients.flat, *(step(row).copy() for row in x), *step.state]
+    parameters, gradient = rng.standard_normal((2, inputs * size)).astype(dtype)
+    for optimiser in (
+        SGD(clip_norm=1.0), SGD(momentum=0.5, nesterov=True), Adam(), RMSprop(), RMSprop(momentum=0.5, centered=True)
+    ):
+        optimiser.n_threads = workers
+        optimiser.step(parameters, gradient)
+        found += [parameters.copy(), *optimiser.arrays.values()]
+    found += dense_results(rng, output, outputs, workers)
     numpy.random.seed(0)  # both of these decide a network's training
     random.seed(0)
     network = compat.NeuralNetwork([inputs, size, outputs], mini_batch_size=5, epochs=1)
@@ -125,6 +134,20 @@ def results(
     for nabla in network._back_prop(rng.standard_normal((inputs, 1)), rng.random((outputs, 1))):
         found += nabla
     return [*found, *network.weights]
+
+
+def dense_results(rng: numpy.random.Generator, x: Any, outputs: int, workers: int) -> list[Any]:
+    """A dense layer on x (T, batch, k), and the losses of its outputs."""
+    layer = nn.Dense(x.shape[-1], outputs, dtype=x.dtype, seed=0, n_threads=workers)
+    output, _, tape = layer.forward(x)
+    found = [output, layer.backward(tape, output)[0], layer.gradients.flat]
+    targets, labels = rng.random(output.shape), rng.integers(0, outputs, output.shape[:-1])
+    rows, elements = rng.random(output.shape[:-1]) < 0.7, rng.random(output.shape) < 0.7
+    for mask in (None, rows, elements):
+        found += [*Huber()(output, targets, mask), *SquaredError()(output, targets, mask)]
+    for mask in (None, rows):
+        found += [*CrossEntropy()(output, targets, mask), *CrossEntropy()(output, labels, mask)]
+    return found
 
 
 sizes = st.sampled_from([1, 3, 17, 37])

@@ -41,8 +41,11 @@ def worst_error(m, X, Y, numerical):
 WINDOWS = [(0, 1), (1, 1), (4, 1), (T - 1, 1), (None, 1), (0, 3), (1, 2), (2, 5), (0, T + 1)]
 
 
-@pytest.mark.parametrize(("truncate", "stride"), WINDOWS)
-@pytest.mark.parametrize("output", ["tanh", "softmax", "identity", "sigmoid"])
+@pytest.mark.parametrize(
+    ("output", "truncate", "stride"),
+    [("tanh", *window) for window in WINDOWS]
+    + [(output, *window) for output in ("softmax", "identity", "sigmoid") for window in ((4, 1), (1, 2))],
+)
 def test_exact_gradient_by_finite_differences(rng, truncate, stride, output):
     m = model(output, truncate, bptt_stride=stride)
     errors = worst_error(m, rng.standard_normal((T, I)), one_hot(rng, T, O), oracle.finite_difference)

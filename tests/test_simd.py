@@ -97,6 +97,15 @@ def test_a_multiply_add_of_float32_is_rounded_once(rng):
 
 
 @both
+def test_square_root(dtype, rng):
+    def formula(v, n: Count, a: Place, b: Place, out: Place):
+        v.store(out, v.sqrt(v.load(a)))
+
+    a = numpy.abs(two(dtype, rng)[0])
+    numpy.testing.assert_array_equal(run(formula, 0, a, a, 1)[0], numpy.sqrt(a))
+
+
+@both
 def test_comparison_and_selection(dtype, rng):
     def formula(v, n: Count, a: Place, b: Place, out: Place):
         x, y = v.load(a), v.load(b)

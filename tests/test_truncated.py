@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlstm import nn
+from fastlstm import LSTM, nn
 from tests.helpers import JIT_OFF, LARGEST, dtypes, sizes, strides
 
 batches = st.sampled_from([1, 2, 3, 8, 17] if not JIT_OFF else [1, 3])
@@ -76,6 +76,16 @@ def test_many_windows_share_a_store_in_several_turns(monkeypatch, threads):
     layer.n_threads = 1
     for a, b in zip(found, gradients(layer, *given, truncate=5, stride=2), strict=True):
         numpy.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_windows_of_sequences_that_outlast_others(rng, stride):
+    """Their rows lie closer together once the others have ended."""
+    model = LSTM(2, 1, 2, 0, bptt_truncate=1, bptt_stride=stride, n_threads=1)
+    X, Y = ([rng.standard_normal((n, width)) for n in (8, 8, 8, 8, 3)] for width in (2, 1))
+    d_x = model.back_propagate_through_time(X, Y)[-1]
+    for x, y, found in zip(X, Y, d_x, strict=True):
+        numpy.testing.assert_array_equal(model.back_propagate_through_time(x, y)[-1], found)
 
 
 @pytest.mark.parametrize("stride", [1, 4, 12, 50])

@@ -24,7 +24,7 @@ def compiled():
 
 USE = """
 def public(kind):
-    return {n for n in vars(kind) if not n.startswith("_") and callable(getattr(kind, n))}
+    return {n for n in dir(kind) if not n.startswith("_") and callable(getattr(kind, n))}
 
 def use_layer(dtype, tmp):
     layer = fastlstm.nn.LSTM(3, 37, dtype=dtype)
@@ -41,9 +41,19 @@ def use_layer(dtype, tmp):
     step.state = step.state
     step(x[0])
     assert public(fastlstm.nn.LSTM) == {
-        "forward", "backward", "zero_grad", "state_dict", "load_state_dict", "stepper"
+        "forward", "backward", "zero_grad", "state_dict", "load_state_dict", "stepper", "config"
     }
     assert public(fastlstm.nn.Stepper) == {"reset"}
+
+def use_sequential(dtype, tmp):
+    model = fastlstm.nn.Sequential(fastlstm.nn.LSTM(3, 37, dtype=dtype), fastlstm.nn.Dense(37, 2, dtype=dtype))
+    x = numpy.ones((5, 4, 3), dtype)
+    model(x)
+    y, state, tape = model.forward(x)
+    model.backward(tape, y)
+    model.backward(tape, y, truncate=1)
+    others = {"forward", "backward", "zero_grad", "state_dict", "load_state_dict", "config"}
+    assert public(fastlstm.nn.Sequential) == public(fastlstm.nn.Dense) == others
 
 def use_model(dtype, tmp):
     kinds = {"cross_entropy": ["tanh", "tanh", "softmax"], "squared_error": ["relu", "sigmoid", "identity"]}
@@ -94,7 +104,7 @@ fastlstm.warmup({dtypes!r})
 before = compiled()
 assert before
 for dtype in {dtypes!r}:
-    for use_all in (use_layer, use_model):
+    for use_all in (use_layer, use_sequential, use_model):
         use_all(dtype, {str(tmp_path)!r})
         assert compiled() == before, (dtype, use_all)
 """)

@@ -192,15 +192,16 @@ def _elementwise(outputs: Any, targets: Any, mask: Any, delta: float) -> tuple[f
     shape, n = given.shape, given.shape[-1]
     wanted = checks.shaped_array("targets", targets, shape, given.dtype)
     have = _mask(mask, [shape[:-1], shape])
-    count = int(have.reshape(-1, n).any(axis=1).sum() if numpy.shape(mask) == shape else have.sum())
-    sums = numpy.empty(huber_sums(have.size, given.size // max(1, have.size)))
+    group = n if mask is None or numpy.ndim(mask) < len(shape) else 1
+    count = int(have.reshape(-1, n // group).any(axis=1).sum())
+    sums = numpy.empty(huber_sums(have.size, group))
     gradient = fresh("gradient", shape, given.dtype)
     with numpy.errstate(over="ignore"):  # a delta that float32 does not reach is an infinite one
         numbers = numpy.array([delta, 1 / max(1, count)]).astype(given.dtype)
     with borrowed(None, 10 * given.size) as workers:
         kernels.huber_loss(
-            given.reshape(-1), wanted.reshape(-1), have, numbers, kept("loss", (workers, SCRATCH), given.dtype), sums,
-            gradient.reshape(-1), workers,
+            given.reshape(-1), wanted.reshape(-1), have, group, numbers,
+            kept("loss", (workers, SCRATCH), given.dtype), sums, gradient.reshape(-1), workers,
         )
     return _mean(sums, count), gradient
 

@@ -15,7 +15,7 @@ from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
 
-PIECE = 1024
+PIECE = 256
 """Elements of an elementwise loss that are summed in vectors before the sum goes into one of float64."""
 
 SCRATCH = 16
@@ -26,7 +26,7 @@ TOP, TOTAL, WEIGHT, BELOW, SHARE = range(5)
 
 
 def huber_sums(entries: int, group: int) -> int:
-    """How many sums `huber_loss` writes for a mask of `entries`, each over `group` elements."""
+    """How many sums `huber_loss` writes for a mask of `entries`, each of which stands for `group` elements."""
     return -(-entries // max(1, PIECE // group))
 
 
@@ -82,12 +82,10 @@ def _huber(
 
 @jit(device=True)
 def _huber_worker(
-    worker: int, workers: int, outputs: Array, targets: Array, mask: Array, numbers: Array, scratch: Array,
-    sums: Array, gradient: Array,
+    worker: int, workers: int, outputs: Array, targets: Array, mask: Array, group: int, numbers: Array,
+    scratch: Array, sums: Array, gradient: Array,
 ) -> None:
-    entries = mask.shape[0]
-    group = outputs.shape[0] // max(1, entries)
-    block = max(1, PIECE // max(1, group))
+    entries, block = mask.shape[0], max(1, PIECE // group)
     first, last = span(worker, workers, sums.shape[0])
     for b in range(first, last):
         total = 0.0
@@ -101,7 +99,7 @@ def _huber_worker(
                     min(PIECE, stop * group - at), outputs, at, targets, at, numbers, 0, gradient, at, scratch,
                     worker * SCRATCH,
                 )
-                total += float(scratch[worker, 0])
+                total += np.float64(scratch[worker, 0])
             begin = stop
             while begin < end and not mask[begin]:
                 gradient[begin * group : (begin + 1) * group] = 0
@@ -111,8 +109,8 @@ def _huber_worker(
 
 @jit()
 def huber_loss(
-    outputs: Array, targets: Array, mask: Array, numbers: Array, scratch: Array, sums: Array, gradient: Array,
-    workers: int,
+    outputs: Array, targets: Array, mask: Array, group: int, numbers: Array, scratch: Array, sums: Array,
+    gradient: Array, workers: int,
 ) -> None:
     """Huber's loss and its gradient; mirrors `oracle.losses.huber`, and `squared_error` where delta is infinite.
 
@@ -120,8 +118,10 @@ def huber_loss(
     ----------
     outputs, targets : (M,) arrays
         Rows behind each other.
-    mask : (m,) bool array
-        Which elements have a target; m divides M, and an entry stands for M / m neighbours.
+    mask : (M / group,) bool array
+        Which elements have a target.
+    group : int
+        How many elements next to each other an entry of the mask stands for.
     numbers : (2,) array
         delta, and what the gradient is multiplied by.
     scratch : (workers, SCRATCH) array
@@ -133,7 +133,7 @@ def huber_loss(
     workers : int
         Shares of the work.
     """
-    share(_huber_worker, (outputs, targets, mask, numbers, scratch, sums, gradient), workers)
+    share(_huber_worker, (outputs, targets, mask, group, numbers, scratch, sums, gradient), workers)
 
 
 @operation
@@ -209,7 +209,7 @@ def _label_worker(
         less = (gradient[n, label] - total) / total  # p - 1, without the rounding of p
         _times(width, gradient, n * width, scratch, found)
         gradient[n, label] = less * scale[0]
-        losses[n] = np.log(float(total)) + (float(scratch[worker, TOP]) - float(outputs[n, label]))
+        losses[n] = np.log(np.float64(total)) + (np.float64(scratch[worker, TOP]) - np.float64(outputs[n, label]))
 
 
 @jit()
@@ -259,7 +259,7 @@ def _row_worker(
         total, weight = scratch[worker, TOTAL], scratch[worker, WEIGHT]
         scratch[worker, SHARE] = weight / total
         _minus(width, gradient, at, targets, at, scratch, found, scale, 0)
-        losses[n] = float(weight) * np.log(float(total)) + float(scratch[worker, BELOW])
+        losses[n] = np.float64(weight) * np.log(np.float64(total)) + np.float64(scratch[worker, BELOW])
 
 
 @jit()

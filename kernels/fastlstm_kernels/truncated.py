@@ -67,8 +67,6 @@ def _step_back(
     size, duration = delta_out.shape[1], offsets.shape[0] - 1
     panel, vector, own = tile.shape[2], delta_s.shape[2], lag < stride
     first = max(begin, lag // stride)  # of the windows that are not yet before the first step
-    if first >= end:
-        return
     if lag == 0:
         delta_h[:, (begin - base) * width : (end - base) * width] = 0
         delta_s[:, (begin - base) * width : (end - base) * width] = 0

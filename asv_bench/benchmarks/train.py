@@ -1,0 +1,71 @@
+"""Training: an optimiser's step; beside PyTorch's fused one where there is PyTorch."""
+
+import numpy
+
+from fastlstm.parameters import Buffer
+from fastlstm.train import Adam
+
+from .common import ratio
+
+IMPLEMENTATIONS = ["fastlstm", "torch"]
+SIZES = [10_000, 10_000_000]
+
+
+def numbers(size):
+    """Parameters and gradients, float32."""
+    parameters = Buffer({"": (size,)}, numpy.dtype(numpy.float32))
+    gradients = parameters.empty_like()
+    rng = numpy.random.default_rng(0)
+    for buffer in (parameters, gradients):
+        rng.standard_normal(dtype=numpy.float32, out=buffer.flat)
+    return parameters.flat, gradients.flat
+
+
+def adam(implementation, size):
+    """A function that takes a step."""
+    parameters, gradients = numbers(size)
+    if implementation == "fastlstm":
+        optimiser = Adam()
+        return lambda: optimiser.step(parameters, gradients)
+    # Here, as asv starts a process for each case, and those of fastlstm need not wait for PyTorch to load.
+    try:
+        import torch
+    except ImportError:
+        raise NotImplementedError("needs PyTorch") from None
+    parameter = torch.nn.Parameter(torch.from_numpy(parameters))
+    parameter.grad = torch.from_numpy(gradients)
+    return torch.optim.Adam([parameter], fused=True).step
+
+
+class AdamStep:
+    """One step."""
+
+    params = (IMPLEMENTATIONS, SIZES)
+    param_names = ("implementation", "parameters")
+    version = "1"
+
+    def setup(self, implementation, size):
+        self.step = adam(implementation, size)
+        self.step()
+
+    def time_step(self, implementation, size):
+        self.step()
+
+    time_step.pretty_name = "Adam step, float32"
+
+
+class AdamRatio:
+    """The same against PyTorch."""
+
+    params = (SIZES,)
+    param_names = ("parameters",)
+    version = "1"
+
+    def setup(self, size):
+        self.steps = [adam(implementation, size) for implementation in IMPLEMENTATIONS]
+
+    def track_step(self, size):
+        return ratio(*self.steps, rounds=50)
+
+    track_step.pretty_name = "Adam step against PyTorch's fused one"
+    track_step.unit = "fastlstm time / torch time"
