@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def go_on(trainer: train.Trainer, path: Path | None, every: int | None) -> None:
 
 def start(path: Path, every: int | None) -> int:
     """A child that goes on from the checkpoint, if there is one."""
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's threads, which the child does without
+        child = os.fork()
     if child:
         return child
     try:

@@ -87,7 +87,12 @@ class Trainer:
     >>> model = fastlstm.nn.Sequential(fastlstm.nn.LSTM(3, 8, seed=0), fastlstm.nn.Dense(8, 2, seed=1))
     >>> trainer = fastlstm.train.Trainer(model, fastlstm.train.SquaredError(), fastlstm.train.Adam(), k1=16, k2=64)
     >>> history = trainer.fit(fastlstm.train.Chunks(x, y, 1024), epochs=10, checkpoint="run.safetensors")
+
+    And after whatever has ended the process:
+
     >>> trainer = fastlstm.train.Trainer.load("run.safetensors")
+    >>> if not trainer.stopped:
+    ...     trainer.fit(the_same_chunks, epochs=10 - trainer.epoch, checkpoint="run.safetensors")
     """
 
     def __init__(

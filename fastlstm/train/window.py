@@ -113,8 +113,7 @@ class Window:
         if len(kept) and x.shape[1:] != kept.shape[1:]:
             raise ValueError(f"x must have shape (t, {', '.join(map(str, kept.shape[1:]))}) as before, got {x.shape}")
         if not len(kept) or self._end + len(x) > len(self._x):
-            room = 2 * (len(kept) + len(x) + self.length)
-            self._x = numpy.empty((room, *x.shape[1:]), self.dtype)
+            self._x = numpy.empty((2 * (len(kept) + len(x)), *x.shape[1:]), self.dtype)
             if len(kept):
                 self._x[: len(kept)] = kept
             self._states = {n - begin: state for n, state in self._states.items()}
