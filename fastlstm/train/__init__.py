@@ -1,6 +1,13 @@
-"""Training of `fastlstm.nn` layers: losses and optimisers; not imported with `fastlstm`."""
+"""Training of `fastlstm.nn` layers: trainer, losses and optimisers; not imported with `fastlstm`."""
 
+from fastlstm.train.callbacks import Callback, EarlyStopping
+from fastlstm.train.chunks import Chunks
+from fastlstm.train.history import History
 from fastlstm.train.losses import CrossEntropy, Huber, SquaredError
 from fastlstm.train.optimisers import SGD, Adam, AdamW, RMSprop
+from fastlstm.train.trainer import Trainer
 
-__all__ = ["SGD", "Adam", "AdamW", "CrossEntropy", "Huber", "RMSprop", "SquaredError"]
+__all__ = [
+    "SGD", "Adam", "AdamW", "Callback", "Chunks", "CrossEntropy", "EarlyStopping", "History", "Huber", "RMSprop",
+    "SquaredError", "Trainer",
+]

@@ -1,0 +1,95 @@
+"""What a trainer calls in between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastlstm import checks
+from fastlstm.checks import Array
+
+if TYPE_CHECKING:
+    from fastlstm.train.trainer import Trainer
+
+
+class Callback:
+    """Base of callbacks: methods that do nothing.
+
+    Each may look at the trainer, and change it: `model.parameters.flat`, `optimizer.learning_rate`. Ctrl-C is held back
+    meanwhile. What must outlive the process goes through `state` and `load_state`.
+    """
+
+    def on_update(self, trainer: Trainer) -> bool | None:
+        """After an update; True stops the training."""
+
+    def on_epoch(self, trainer: Trainer) -> bool | None:
+        """After an epoch and its validation; True stops the training."""
+
+    def on_end(self, trainer: Trainer) -> None:
+        """When a `fit` has come to its end; not after Ctrl-C, which leaves everything as it is for the next one."""
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a checkpoint is to hold: what JSON can hold, and arrays."""
+        return {}, {}
+
+    def load_state(self, values: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        """Go on from what `state` gave."""
+
+
+class EarlyStopping(Callback):
+    """Stop when the validation loss no longer falls, and take the parameters that had the smallest.
+
+    They are taken when `fit` ends, whatever ends it but Ctrl-C. One object is for one training.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs, at least 1, without a smaller loss after which to stop.
+    min_delta : float
+        At least 0; a loss is smaller if it is so by more than this.
+
+    Attributes
+    ----------
+    best : float
+        Smallest validation loss; infinite before there is one.
+    waited : int
+        Epochs since.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or value.
+    """
+
+    def __init__(self, patience: int, min_delta: float = 0.0) -> None:
+        self.patience = checks.integer("patience", patience, 1)
+        self.min_delta = checks.real("min_delta", min_delta)
+        if self.min_delta < 0:
+            raise ValueError(f"min_delta must be at least 0, got {min_delta!r}")
+        self.best, self.waited = math.inf, 0
+        self._parameters: Array | None = None
+
+    def on_epoch(self, trainer: Trainer) -> bool:
+        """Compare the epoch's validation loss, which `fit` makes sure there is."""
+        if trainer.validation_loss < self.best - self.min_delta:
+            self.best, self.waited = trainer.validation_loss, 0
+            self._parameters = trainer.model.parameters.flat.copy()
+        else:
+            self.waited += 1
+        return self.waited >= self.patience
+
+    def on_end(self, trainer: Trainer) -> None:
+        """Restore the best parameters."""
+        if self._parameters is not None:
+            trainer.model.parameters.flat[:] = self._parameters
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The best loss, its parameters, and the epochs since."""
+        arrays = {} if self._parameters is None else {"parameters": self._parameters}
+        return {"best": self.best, "waited": self.waited}, arrays
+
+    def load_state(self, values: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        """Go on from what `state` gave."""
+        self.best, self.waited = values["best"], values["waited"]
+        self._parameters = arrays.get("parameters")
