@@ -1,10 +1,12 @@
-"""The demo's picture: observed, forecast, split line and error."""
+"""The pictures of the two examples."""
 
 import os
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
 from fastlstm.forecast import AHEAD, SPLIT, SunspotForecaster
+from fastlstm.memory import DISTANCE
 
 
 def draw(forecaster: SunspotForecaster, path: str | os.PathLike[str]) -> None:
@@ -38,4 +40,31 @@ def draw(forecaster: SunspotForecaster, path: str | os.PathLike[str]) -> None:
     upper.annotate(
         "held out", (SPLIT, 1), (6, -12), xycoords=("data", "axes fraction"), textcoords="offset points"
     )
+    figure.savefig(path, dpi=120)
+
+
+def draw_memory(accuracies: Mapping[int, Sequence[float]], path: str | os.PathLike[str]) -> None:
+    """Draw how well the symbol is remembered against how far back the gradient reaches.
+
+    Parameters
+    ----------
+    accuracies : mapping of int to sequence of float
+        For each truncation K, the accuracy of each seed.
+    path : path
+        Of the PNG file to write.
+    """
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    for truncate, found in accuracies.items():
+        axes.plot([truncate] * len(found), found, "o", color="tab:red", markersize=5, alpha=0.6)
+    means = [sum(found) / len(found) for found in accuracies.values()]
+    axes.plot(list(accuracies), means, color="tab:red", linewidth=1)
+    axes.axvline(DISTANCE, color="black", linestyle="--", linewidth=1)
+    axes.annotate("needed", (DISTANCE, 0), (4, 6), xycoords=("data", "axes fraction"), textcoords="offset points")
+    axes.axhline(0.5, color="0.65", linewidth=0.8)
+    axes.annotate("coin toss", (0, 0.5), (0, 4), textcoords="offset points", color="0.4")
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("K: steps back from each error")
+    axes.set_ylabel("remembered symbol predicted right")
+    axes.set_title(f"Embedded Reber grammar: a symbol to be remembered for {DISTANCE} steps", fontsize=11)
     figure.savefig(path, dpi=120)

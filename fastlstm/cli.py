@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import track
 from rich.table import Table
 
-from fastlstm.chart import draw
+from fastlstm.chart import draw, draw_memory
 from fastlstm.cores import borrowed
 from fastlstm.forecast import AHEAD, LENGTH, SPLIT, SunspotForecaster
+from fastlstm.memory import DISTANCE, REACHES, accuracy
+from fastlstm.train import Callback, Trainer
 from fastlstm.version import __version__
 
 app = typer.Typer(add_completion=False, help="LSTMs on the CPU as Numba kernels.", no_args_is_help=True)
@@ -42,44 +44,68 @@ def demo(
 ) -> None:
     """Forecast sunspots a year ahead: train on 1749 to 1949, judge on 1950 to 2008.
 
-    Writes forecast.png and, after every epoch, model.npz; Ctrl-C leaves the last completed epoch there.
+    Writes forecast.png and, after every epoch, model.safetensors; Ctrl-C leaves the last completed epoch there.
     """
     console = Console()
     output.mkdir(parents=True, exist_ok=True)
-    chart, saved = output / "forecast.png", output / "model.npz"
-    forecaster, completed = SunspotForecaster(), 0
+    chart, saved = output / "forecast.png", Saved(output / "model.safetensors")
+    forecaster, epochs = SunspotForecaster(), QUICK_EPOCHS if quick else EPOCHS
     console.print(
         f"Monthly sunspot numbers {forecaster.months[0]} to {forecaster.months[-1]}, held out from {SPLIT}; "
-        f"forecasting {AHEAD} months ahead with {forecaster.model}"
+        f"forecasting {AHEAD} months ahead with {forecaster.model}, errors walked {forecaster.truncate} months back"
     )
     try:
         start = time.perf_counter()
         with console.status("compiling the kernels (the first time; later starts read them from the cache)"):
-            SunspotForecaster().epoch()
+            SunspotForecaster().trainer.fit(forecaster.batches, updates=1, validation=forecaster.known())
         console.print(f"Kernels ready after {time.perf_counter() - start:.1f} s.")
-        with _progress(console) as progress:
-            task = progress.add_task("training", total=float(QUICK_EPOCHS if quick else EPOCHS), loss="", speed="")
-            while completed < (QUICK_EPOCHS if quick else EPOCHS):
-                epoch = forecaster.epoch(lambda share: progress.advance(task, share))
-                forecaster.model.save(saved)
-                completed += 1
-                speed = f"{epoch.steps / epoch.seconds:,.0f} steps/s"
-                progress.update(task, completed=completed, loss=f"loss {epoch.loss:.4f}", speed=speed)
+        trainer, start = forecaster.trainer, time.perf_counter()
+        trainer.fit(
+            forecaster.batches, epochs=epochs, validation=forecaster.known(), callbacks=[saved], progress=True
+        )
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        seconds = (time.perf_counter() - start) / epochs
         _judge(console, forecaster)
         draw(forecaster, chart)
-        console.print(f"Wrote {chart} and {saved}.")
-        _compare(console, forecaster, epoch.seconds)
+        console.print(f"Wrote {chart} and {saved.path}.")
+        _compare(console, forecaster, seconds)
     except KeyboardInterrupt:
-        kept = f"{saved} holds epoch {completed}" if completed else "no epoch was completed"
+        kept = f"{saved.path} holds epoch {saved.epochs}" if saved.epochs else "no epoch was completed"
         console.print(f"Stopped; {kept}.")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[loss]}"),
-        TextColumn("{task.fields[speed]}"), TimeRemainingColumn(), console=console,
-    )
+class Saved(Callback):
+    """Writes a checkpoint after every epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.epochs = path, 0
+
+    def on_epoch(self, trainer: Trainer) -> None:
+        """Save."""
+        trainer.save(self.path)
+        self.epochs += 1
+
+
+@app.command()
+def grammar(
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings for each K.")] = 3,
+    output: Annotated[Path, typer.Option(help="Folder for memory.png.", file_okay=False)] = Path(),
+) -> None:
+    """Learn a grammar in which a symbol must be remembered: how far back must the gradient reach? Writes memory.png."""
+    console = Console()
+    output.mkdir(parents=True, exist_ok=True)
+    table = Table(title=f"A symbol to be remembered for {DISTANCE} steps")
+    for heading in ("K", *(f"seed {seed}" for seed in range(seeds))):
+        table.add_column(heading, justify="right")
+    found = {}
+    for truncate in track(REACHES, "training", console=console):
+        found[truncate] = [accuracy(truncate, seed) for seed in range(seeds)]
+        table.add_row(str(truncate), *(f"{share:.0%}" for share in found[truncate]))
+    console.print(table)
+    draw_memory(found, output / "memory.png")
+    console.print(f"Wrote {output / 'memory.png'}.")
 
 
 def _judge(console: Console, forecaster: SunspotForecaster) -> None:
@@ -98,7 +124,7 @@ def _judge(console: Console, forecaster: SunspotForecaster) -> None:
 def _compare(console: Console, forecaster: SunspotForecaster, seconds: float) -> None:
     with console.status("timing the oracle"):
         oracle, timed, sequences = forecaster.oracle_seconds(ORACLE_BUDGET)
-    with borrowed(forecaster.model.n_threads, 1 << 40) as threads:
+    with borrowed(None, 1 << 40) as threads:
         console.print(
             f"One epoch of {sequences} sequences of {LENGTH} months: {seconds:.2f} s in the kernels "
             f"({threads} threads), {oracle:.0f} s in the NumPy oracle (from {timed} of the sequences): "

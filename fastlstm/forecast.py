@@ -5,15 +5,15 @@ months before the split by truncated back-propagation through time.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy
 
-from fastlstm import oracle
+from fastlstm import nn, oracle
 from fastlstm.checks import Array
 from fastlstm.datasets import sunspots
-from fastlstm.lstm import LSTM
+from fastlstm.oracle import activations as af
+from fastlstm.train import Adam, SquaredError, Trainer
 
 AHEAD = 12
 """Months from an input to what is forecast."""
@@ -28,49 +28,6 @@ LENGTH, EVERY, BATCH = 264, 24, 16
 """Months of a training sequence (two cycles), months between their starts, and sequences in an update."""
 
 
-class Adam:
-    """Adaptive moment estimation (Kingma & Ba 2015, algorithm 1) on a flat array.
-
-    Parameters
-    ----------
-    parameters : (n,) array
-        Changed in place by every step.
-    rate : float
-        Step size.
-    """
-
-    def __init__(self, parameters: Array, rate: float = 0.005) -> None:
-        self._parameters, self._rate, self._steps = parameters, rate, 0
-        self._mean, self._square = numpy.zeros((2, parameters.size))
-
-    def step(self, gradient: Array) -> None:
-        """Move against the gradient, an (n,) array."""
-        self._steps += 1
-        self._mean += 0.1 * (gradient - self._mean)
-        self._square += 0.001 * (gradient**2 - self._square)
-        mean, square = self._mean / (1 - 0.9**self._steps), self._square / (1 - 0.999**self._steps)
-        self._parameters -= self._rate * mean / (numpy.sqrt(square) + 1e-8)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Report of one pass over the training data.
-
-    Attributes
-    ----------
-    loss : float
-        ½ (forecast - truth)², mean over the months before the split, in scaled units.
-    seconds : float
-        How long the pass took.
-    steps : int
-        Time steps it went through.
-    """
-
-    loss: float
-    seconds: float
-    steps: int
-
-
 class SunspotForecaster:
     """An LSTM, the data it learns from, and what it is compared with.
 
@@ -78,67 +35,59 @@ class SunspotForecaster:
     ----------
     hidden_size : int
         Hidden units.
-    bptt_truncate : int
+    truncate : int
         How many months back each error is walked.
     seed : int
         Of the initial parameters and of the order of the training sequences.
 
     Attributes
     ----------
-    model : LSTM
+    model : Sequential
+        The LSTM and the output layer, in float64.
+    trainer : Trainer
+        Of the model, on the squared error; to be fitted to `batches`.
     months, numbers : (3120,) arrays
         The data; see `fastlstm.datasets.sunspots`.
     held_out : slice
         Of the months that training does not see.
     """
 
-    def __init__(self, hidden_size: int = 32, bptt_truncate: int = 24, seed: int = 0) -> None:
+    def __init__(self, hidden_size: int = 32, truncate: int = 24, seed: int = 0) -> None:
         self.months, self.numbers = sunspots()
-        self.model = LSTM(1, 1, hidden_size, seed, ["tanh", "tanh", "identity"], bptt_truncate=bptt_truncate)
-        self.model.parameters.flat[:] /= hidden_size**0.5
-        self.model.b_f[:] = 1
+        self.hidden_size, self.truncate = hidden_size, truncate
+        of_layer, of_output = numpy.random.SeedSequence(seed).spawn(2)
+        lstm = nn.LSTM(1, hidden_size, dtype=numpy.float64, seed=of_layer)
+        lstm.parameters["bias_ih_l0"][hidden_size : 2 * hidden_size] = 1  # the forget gates begin open
+        self.model = nn.Sequential(lstm, nn.Dense(hidden_size, 1, dtype=numpy.float64, seed=of_output))
+        self.trainer = Trainer(self.model, SquaredError(), Adam(0.005), truncate=truncate, seed=seed)
         self._split = int(numpy.searchsorted(self.months, SPLIT))
         self.held_out = slice(self._split, None)
         # The square root makes the scatter about the same at every height.
         scaled = numpy.sqrt(self.numbers)[:, None] / 6 - 1
         self._inputs, self._targets = scaled[:-AHEAD], scaled[AHEAD:]
-        self._random = numpy.random.default_rng(seed)
-        self._adam = Adam(self.model.parameters.flat)
 
-    def batches(self) -> list[tuple[Array, Array]]:
-        """One epoch's mini-batches in random order, (n, LENGTH, 1) inputs and targets, all before the split."""
-        last = self._split - AHEAD - LENGTH
-        starts = self._random.permutation(numpy.arange(self._random.integers(EVERY), last + 1, EVERY))
-        windows = starts[:, None] + numpy.arange(LENGTH)
-        return [
-            (self._inputs[windows[k : k + BATCH]], self._targets[windows[k : k + BATCH]])
-            for k in range(0, len(starts), BATCH)
-        ]
-
-    def epoch(self, progress: Callable[[float], None] = lambda done: None) -> Epoch:
-        """One pass over the training data, one Adam step a mini-batch.
+    def batches(self, random: numpy.random.Generator) -> Iterator[tuple[Array, Array, Array]]:
+        """One epoch's mini-batches in random order, all before the split, as chunks for a trainer.
 
         Parameters
         ----------
-        progress : callable
-            Called after every mini-batch with the share of the pass that it was.
-
-        Returns
-        -------
-        Epoch
+        random : numpy.random.Generator
+            Decides where sequences begin, and their order.
         """
-        start, batches, model = time.perf_counter(), self.batches(), self.model
-        for X, Y in batches:
-            model.back_propagate_through_time(X, Y, out=model.gradients)
-            self._adam.step(model.gradients.flat / (len(X) * LENGTH))
-            progress(1 / len(batches))
-        seconds = time.perf_counter() - start
+        last = self._split - AHEAD - LENGTH
+        starts = random.permutation(numpy.arange(random.integers(EVERY), last + 1, EVERY))
+        windows = numpy.arange(LENGTH)[:, None] + starts
+        for k in range(0, len(starts), BATCH):
+            of_batch = windows[:, k : k + BATCH]
+            yield self._inputs[of_batch], self._targets[of_batch], numpy.ones(of_batch.shape[1], bool)
+
+    def known(self) -> list[tuple[Array, Array]]:
+        """All months before the split as one chunk."""
         known = slice(self._split - AHEAD)
-        loss = 0.5 * numpy.mean((self._outputs()[known] - self._targets[known]) ** 2)
-        return Epoch(float(loss), seconds, sum(len(X) for X, _ in batches) * LENGTH)
+        return [(self._inputs[known, None], self._targets[known, None])]
 
     def _outputs(self) -> Array:
-        outputs: Array = self.model.feed_forward_and_cache(self._inputs)[10]
+        outputs: Array = self.model(self._inputs)[0]
         return outputs
 
     def forecasts(self) -> dict[str, Array]:
@@ -179,11 +128,12 @@ class SunspotForecaster:
         timed, sequences : int
             How many sequences were timed, and are in the epoch.
         """
-        model, batches = self.model, self.batches()
-        slow = oracle.LSTM(
-            1, 1, model.hidden_size, 0, model.afuncs, model.afunc_primes, model.bptt_truncate
-        )
-        pairs = [(x, y) for X, Y in batches for x, y in zip(X, Y, strict=True)]
+        slow = oracle.LSTM(1, 1, self.hidden_size, 0, [af.tanh, af.tanh, af.identity], bptt_truncate=self.truncate)
+        slow.afunc_primes = [af.tanh_prime, af.tanh_prime, af.identity_prime]
+        pairs = [
+            (X[:, n], Y[:, n])
+            for X, Y, _ in self.batches(numpy.random.default_rng(0)) for n in range(X.shape[1])
+        ]
         start, timed = time.perf_counter(), 0
         while timed < len(pairs) and time.perf_counter() - start < budget:
             slow.back_propagate_through_time(*pairs[timed])

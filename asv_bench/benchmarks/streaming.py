@@ -1,0 +1,71 @@
+"""Streaming training in chunks of 32 steps, the state carried on; beside the same loop in PyTorch, with `detach`."""
+
+import numpy
+
+from fastlstm import nn
+from fastlstm.train import Adam, SquaredError, Trainer
+
+IMPLEMENTATIONS = ["fastlstm", "torch"]
+CHUNK, INPUTS, OUTPUTS, CHUNKS = 32, 16, 8, 20
+
+
+def stream(batch):
+    """Chunks of inputs and targets."""
+    rng = numpy.random.default_rng(0)
+    return [
+        tuple(rng.standard_normal((CHUNK, batch, n)).astype(numpy.float32) for n in (INPUTS, OUTPUTS))
+        for _ in range(CHUNKS)
+    ]
+
+
+class Ours:
+    """The trainer."""
+
+    def __init__(self, batch, hidden):
+        self.chunks = stream(batch)
+        model = nn.Sequential(nn.LSTM(INPUTS, hidden, seed=0), nn.Dense(hidden, OUTPUTS, seed=1))
+        self.trainer = Trainer(model, SquaredError(), Adam())
+
+    def train(self):
+        self.trainer.fit(self.chunks)
+
+
+class Torchs:
+    """The same model, loss and optimiser."""
+
+    def __init__(self, batch, hidden):
+        try:
+            import torch
+        except ImportError:
+            raise NotImplementedError("needs PyTorch") from None
+        self.chunks = [tuple(map(torch.from_numpy, chunk)) for chunk in stream(batch)]
+        self.lstm, self.dense = torch.nn.LSTM(INPUTS, hidden), torch.nn.Linear(hidden, OUTPUTS)
+        parameters = [*self.lstm.parameters(), *self.dense.parameters()]
+        self.optimiser, self.loss = torch.optim.Adam(parameters, fused=True), torch.nn.MSELoss()
+
+    def train(self):
+        state = None
+        for x, y in self.chunks:
+            output, state = self.lstm(x, state)
+            loss = self.loss(self.dense(output), y)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            state = tuple(part.detach() for part in state)
+
+
+class Streaming:
+    """Twenty updates."""
+
+    params = (IMPLEMENTATIONS, [1, 32], [64, 256])
+    param_names = ("implementation", "batch", "hidden")
+    version = "1"
+
+    def setup(self, implementation, batch, hidden):
+        self.made = (Ours if implementation == "fastlstm" else Torchs)(batch, hidden)
+        self.made.train()
+
+    def time_training(self, implementation, batch, hidden):
+        self.made.train()
+
+    time_training.pretty_name = "streaming training"
