@@ -62,7 +62,9 @@ def draw_memory(accuracies: Mapping[int, Sequence[float]], path: str | os.PathLi
     axes.axvline(DISTANCE, color="black", linestyle="--", linewidth=1)
     axes.annotate("needed", (DISTANCE, 0), (4, 6), xycoords=("data", "axes fraction"), textcoords="offset points")
     axes.axhline(0.5, color="0.65", linewidth=0.8)
-    axes.annotate("coin toss", (0, 0.5), (0, 4), textcoords="offset points", color="0.4")
+    axes.annotate(
+        "coin toss", (1, 0.5), (-4, 4), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right"
+    )
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("K: steps back from each error")
     axes.set_ylabel("remembered symbol predicted right")

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -40,7 +40,7 @@ def version() -> None:
 @app.command()
 def demo(
     quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK_EPOCHS} epochs instead of {EPOCHS}.")] = False,
-    output: Annotated[Path, typer.Option(help="Folder for forecast.png and model.npz.", file_okay=False)] = Path(),
+    output: Annotated[Path, typer.Option(help="Folder for what it writes.", file_okay=False)] = Path(),
 ) -> None:
     """Forecast sunspots a year ahead: train on 1749 to 1949, judge on 1950 to 2008.
 
@@ -52,19 +52,16 @@ def demo(
     forecaster, epochs = SunspotForecaster(), QUICK_EPOCHS if quick else EPOCHS
     console.print(
         f"Monthly sunspot numbers {forecaster.months[0]} to {forecaster.months[-1]}, held out from {SPLIT}; "
-        f"forecasting {AHEAD} months ahead with {forecaster.model}, errors walked {forecaster.truncate} months back"
+        f"forecasting {AHEAD} months ahead with an LSTM of {forecaster.hidden_size} units, errors walked "
+        f"{forecaster.truncate} months back"
     )
     try:
         start = time.perf_counter()
         with console.status("compiling the kernels (the first time; later starts read them from the cache)"):
-            SunspotForecaster().trainer.fit(forecaster.batches, updates=1, validation=forecaster.known())
+            _fit(SunspotForecaster(), updates=1)
         console.print(f"Kernels ready after {time.perf_counter() - start:.1f} s.")
-        trainer, start = forecaster.trainer, time.perf_counter()
-        trainer.fit(
-            forecaster.batches, epochs=epochs, validation=forecaster.known(), callbacks=[saved], progress=True
-        )
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        start = time.perf_counter()
+        _fit(forecaster, epochs=epochs, callbacks=[saved], progress=True)
         seconds = (time.perf_counter() - start) / epochs
         _judge(console, forecaster)
         draw(forecaster, chart)
@@ -74,6 +71,13 @@ def demo(
         kept = f"{saved.path} holds epoch {saved.epochs}" if saved.epochs else "no epoch was completed"
         console.print(f"Stopped; {kept}.")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _fit(forecaster: SunspotForecaster, **how: Any) -> None:
+    """Train; Ctrl-C goes on as an exception once the trainer has ended in good order."""
+    forecaster.trainer.fit(forecaster.batches, validation=forecaster.known(), **how)
+    if forecaster.trainer.interrupted:
+        raise KeyboardInterrupt
 
 
 class Saved(Callback):
@@ -91,7 +95,7 @@ class Saved(Callback):
 @app.command()
 def grammar(
     seeds: Annotated[int, typer.Option(min=1, help="Trainings for each K.")] = 3,
-    output: Annotated[Path, typer.Option(help="Folder for memory.png.", file_okay=False)] = Path(),
+    output: Annotated[Path, typer.Option(help="Folder for what it writes.", file_okay=False)] = Path(),
 ) -> None:
     """Learn a grammar in which a symbol must be remembered: how far back must the gradient reach? Writes memory.png."""
     console = Console()

@@ -15,7 +15,7 @@ DISTANCE = 16
 REACHES = (0, 4, 8, 12, 14, 15, 16, 17, 20, 24)
 """Truncations K that are tried."""
 
-HIDDEN, BATCH, STRINGS, UPDATES, RATE = 16, 32, 2000, 1500, 0.02
+HIDDEN, BATCH, STRINGS, UPDATES, RATE = 16, 32, 2000, 4000, 0.01
 
 ONE_HOT = numpy.eye(len(SYMBOLS), dtype=numpy.float32)
 

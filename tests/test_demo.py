@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 
@@ -15,9 +16,10 @@ pytest.importorskip("matplotlib", reason="the extra cli is not installed")
 from typer.testing import CliRunner
 
 import fastlstm
-from fastlstm import LSTM, cli, forecast
+from fastlstm import cli, forecast
 from fastlstm.__main__ import main
 from fastlstm.datasets import sunspots
+from fastlstm.train import Trainer
 from tests.helpers import JIT_OFF
 
 
@@ -29,10 +31,13 @@ def small(monkeypatch):
     if JIT_OFF:
         monkeypatch.setattr(forecast, "EVERY", 1000)
         monkeypatch.setattr(forecast, "LENGTH", 12)
-        monkeypatch.setattr(cli, "SunspotForecaster", lambda: ShortForecaster(hidden_size=2, bptt_truncate=1))
+        monkeypatch.setattr(cli, "SunspotForecaster", lambda: ShortForecaster(hidden_size=2, truncate=1))
 
 
 class ShortForecaster(forecast.SunspotForecaster):
+    def known(self):
+        return [tuple(part[:20] for part in super().known()[0])]
+
     def _outputs(self):
         return numpy.zeros_like(self._inputs)
 
@@ -54,18 +59,18 @@ def test_the_data_are_what_they_should_be():
 def test_quick_demo(small, tmp_path):
     result = run("demo", "--quick", "--output", str(tmp_path / "out"))
     assert result.exit_code == 0, result.output
-    for text in ("loss", "steps/s", "persistence", "seasonal", "baselines", "NumPy oracle", "times faster"):
+    for text in ("persistence", "seasonal", "baselines", "NumPy oracle", "times faster"):
         assert text in result.output
     picture = (tmp_path / "out" / "forecast.png").read_bytes()
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
     assert len(picture) > 20_000
-    assert LSTM.load(tmp_path / "out" / "model.npz").input_size == 1
+    assert Trainer.load(tmp_path / "out" / "model.safetensors").epoch == 2
 
 
 @pytest.mark.skipif(JIT_OFF, reason="trains for a minute when interpreted")
 def test_the_quick_demos_training_beats_both_baselines():
     forecaster = forecast.SunspotForecaster()
-    losses = [forecaster.epoch().loss for _ in range(10)]
+    losses = forecaster.trainer.fit(forecaster.batches, epochs=10)["loss"]
     errors = forecaster.errors()
     assert losses[-1] < losses[0]
     assert errors["LSTM"] < 0.9 * min(errors["persistence"], errors["seasonal"])
@@ -78,7 +83,7 @@ def test_training_never_sees_a_held_out_month():
     later = forecaster.held_out.start
     forecaster._inputs[later:] = numpy.nan
     forecaster._targets[later - forecast.AHEAD :] = numpy.nan
-    for X, Y in forecaster.batches():
+    for X, Y, _ in forecaster.batches(numpy.random.default_rng(0)):
         assert numpy.isfinite(X).all()
         assert numpy.isfinite(Y).all()
 
@@ -94,29 +99,36 @@ def test_forecasts_use_only_what_was_known():
     assert forecaster.forecasts()["LSTM"][t] == known
 
 
-def test_ctrl_c_leaves_the_last_completed_epoch(small, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("begun", "said"), [(1, "no epoch"), (2, "no epoch"), (3, "holds epoch 1")])
+def test_ctrl_c_leaves_the_last_completed_epoch(small, tmp_path, monkeypatch, begun, said):
     calls = []
-    honest = forecast.SunspotForecaster.epoch
+    honest = forecast.SunspotForecaster.batches
 
-    def interrupted(self, *args):
+    def batches(self, random):
         calls.append(self)
-        if len(calls) == 3:  # the first is the warm-up
-            raise KeyboardInterrupt
-        return honest(self, *args)
+        if len(calls) == begun:  # the first is the warm-up
+            signal.raise_signal(signal.SIGINT)
+        yield from honest(self, random)
 
-    monkeypatch.setattr(forecast.SunspotForecaster, "epoch", interrupted)
+    monkeypatch.setattr(forecast.SunspotForecaster, "batches", batches)
     monkeypatch.setattr(cli, "QUICK_EPOCHS", 5)
     result = run("demo", "--quick", "--output", str(tmp_path))
-    assert result.exit_code == 130
-    assert "holds epoch 1" in result.output
-    saved, live = LSTM.load(tmp_path / "model.npz"), calls[-1].model
-    numpy.testing.assert_array_equal(saved.parameters.flat, live.parameters.flat)
-    calls[:] = [None]
-    (tmp_path / "model.npz").unlink()
-    calls.append(None)
-    result = run("demo", "--quick", "--output", str(tmp_path))
-    assert "no epoch was completed" in result.output
-    assert not list(tmp_path.glob("model*"))
+    assert result.exit_code == 130, result.output
+    assert said in result.output
+    assert len(calls) == begun
+    assert (tmp_path / "model.safetensors").exists() == (begun == 3)
+    if begun == 3:
+        assert Trainer.load(tmp_path / "model.safetensors").epoch == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_grammar_example_tells_what_it_found(tmp_path, monkeypatch, known):
+    monkeypatch.setattr(cli, "REACHES", (2, 7))
+    monkeypatch.setattr(cli, "accuracy", lambda truncate, seed: 0.5 + 0.47 * (known and truncate > 3))
+    result = run("grammar", "--seeds", "2", "--output", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    assert ("97%" in result.output) == known
+    assert (tmp_path / "out" / "memory.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_the_verdict_is_honest(small, monkeypatch, tmp_path):

@@ -54,5 +54,6 @@ class Progress(Callback):
     def on_end(self, trainer: Trainer) -> None:
         """Show it."""
         speed = (trainer.steps - self._steps) / (time.perf_counter() - self._began)
-        text = f"epoch {trainer.epoch + 1}  loss {trainer.last_loss:.4g}  {speed:,.0f} steps/s"
+        epoch = trainer.epoch + bool(trainer.chunk or trainer.step)
+        text = f"epoch {epoch}  loss {trainer.last_loss:.4g}  {speed:,.0f} steps/s"
         self._display.update(self._task, description=text, completed=self._done())
