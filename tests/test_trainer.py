@@ -304,8 +304,8 @@ def test_memory_maps_do_not_stay_in_memory(tmp_path: Path, mode: Any, kept: bool
         total += float(x.sum() + y.sum())
         lines = Path("/proc/self/smaps").read_text().split(f"{tmp_path}/numbers\n")[1]
         resident.append(next(int(line.split()[1]) for line in lines.splitlines() if line.startswith("Rss")))
-    assert (max(resident) > 7000) == kept  # KiB, of 8192
-    assert (max(resident) < 4000) != kept
+    late = min(resident[len(resident) // 2 :])  # KiB, of 8192; the system may map more at once than is read
+    assert (late > 4000) if kept else (late < 2500), resident
     assert total == file.sum() == (0 if mode == "r" else 16)
 
 

@@ -193,11 +193,11 @@ def _elementwise(outputs: Any, targets: Any, mask: Any, delta: float) -> tuple[f
     wanted = checks.shaped_array("targets", targets, shape, given.dtype)
     have = _mask(mask, [shape[:-1], shape])
     group = n if mask is None or numpy.ndim(mask) < len(shape) else 1
-    count = int(have.reshape(-1, n // group).any(axis=1).sum())
+    count = have.size if mask is None else int(have.reshape(-1, n // group).any(axis=1).sum())
     sums = numpy.empty(huber_sums(have.size, group))
     gradient = fresh("gradient", shape, given.dtype)
-    with numpy.errstate(over="ignore"):  # a delta that float32 does not reach is an infinite one
-        numbers = numpy.array([delta, 1 / max(1, count)]).astype(given.dtype)
+    reached = delta if delta <= float(numpy.finfo(given.dtype).max) else numpy.inf
+    numbers = numpy.array([reached, 1 / max(1, count)], given.dtype)
     with borrowed(None, 10 * given.size) as workers:
         kernels.huber_loss(
             given.reshape(-1), wanted.reshape(-1), have, group, numbers,
