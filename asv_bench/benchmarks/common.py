@@ -1,4 +1,4 @@
-"""Models, data and the one way in which a ratio is measured."""
+"""Models, data, and how ratios and the limit are measured."""
 
 import statistics
 import time
@@ -11,39 +11,58 @@ import fastlstm
 from fastlstm import oracle
 
 IMPLEMENTATIONS = ["fastlstm", "oracle"]
-SHAPES = [(100, 32, 32, 100, 4), (100, 64, 64, 256, 4), (200, 64, 64, 256, 20)]
+DTYPES = ["float32", "float64"]
+SHAPES = [(20, 8, 8, 16, 4), (100, 32, 32, 100, 4), (100, 64, 64, 256, 4), (200, 64, 64, 256, 20)]
 """T, input, output, hidden, K."""
+SHAPE = "T, input, output, hidden, K"
+OF_ORACLE = "fastlstm time / oracle time"
+
+LIMIT = 1024
+"""Rows and columns of the matrices whose product tells what the machine can do."""
 
 
-def model(implementation: str, shape: tuple[int, ...], gradient: str = "exact") -> Any:
-    """An LSTM of one implementation for a shape; both have the same parameters."""
+def model(implementation: str, shape: tuple[int, ...], dtype: str = "float64", gradient: str = "exact") -> Any:
+    """An LSTM of one implementation for a shape; both have the same parameters. The oracle is always in float64."""
     _, inputs, outputs, hidden, truncate = shape
-    kind = fastlstm.LSTM if implementation == "fastlstm" else oracle.LSTM
-    return kind(inputs, outputs, hidden, seed=0, bptt_truncate=truncate, gradient=gradient)
+    if implementation == "oracle":
+        return oracle.LSTM(inputs, outputs, hidden, seed=0, bptt_truncate=truncate, gradient=gradient)
+    return fastlstm.LSTM(inputs, outputs, hidden, seed=0, bptt_truncate=truncate, gradient=gradient, dtype=dtype)
 
 
-def data(shape: tuple[int, ...]) -> tuple[Any, Any]:
+def data(shape: tuple[int, ...], dtype: str = "float64") -> tuple[Any, Any]:
     """Inputs (T, input), and one-hot targets (T, output)."""
     rng = numpy.random.default_rng(0)
     steps, inputs, outputs = shape[:3]
-    return rng.standard_normal((steps, inputs)), numpy.eye(outputs)[rng.integers(0, outputs, steps)]
+    x, y = rng.standard_normal((steps, inputs)), numpy.eye(outputs)[rng.integers(0, outputs, steps)]
+    return x.astype(dtype), y.astype(dtype)
 
 
-def ratio(ours: Callable[[], Any], oracles: Callable[[], Any], rounds: int = 5) -> float:
-    """Our time over the oracle's, both in this process: they take turns, so that a slow moment hits both.
+def seconds(function: Callable[[], Any]) -> float:
+    """Of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
 
-    Each turn of ours is repeated for as long as the oracle's lasts, up to 50 times; the median turn counts.
+
+def ratio(ours: Callable[[], Any], others: Callable[[], Any], rounds: int = 5) -> float:
+    """Our time over another's, both in this process: they take turns, so that a slow moment hits both.
+
+    A turn is at least as long as a call of the slower one, and the faster one is called up to 50 times in it; the
+    median call counts in a turn, and the median turn in the end.
     """
+    both = ours, others
+    once = [min(seconds(each), seconds(each)) for each in both]
+    repeats = [max(1, min(50, int(max(once) / max(own, 1e-9)))) for own in once]
 
-    def seconds(function: Callable[[], Any]) -> float:
-        start = time.perf_counter()
-        function()
-        return time.perf_counter() - start
+    def turn(function: Callable[[], Any], count: int) -> float:
+        return statistics.median(seconds(function) for _ in range(count))
 
-    ours(), oracles()
-    ratios = []
-    for _ in range(rounds):
-        slow = seconds(oracles)
-        repeats = max(1, min(50, int(slow / max(seconds(ours), 1e-9))))
-        ratios.append(statistics.median(seconds(ours) for _ in range(repeats)) / slow)
-    return statistics.median(ratios)
+    return statistics.median(
+        turn(ours, repeats[0]) / turn(others, repeats[1]) for _ in range(rounds)
+    )
+
+
+def limit_distance(ours: Callable[[], Any], flops: float, dtype: str, rounds: int = 9) -> float:
+    """Our time over that of the arithmetic alone, at the speed of NumPy's product of large matrices, taking turns."""
+    a = numpy.random.default_rng(0).standard_normal((LIMIT, LIMIT)).astype(dtype)
+    return ratio(ours, lambda: a @ a, rounds) * 2 * LIMIT**3 / flops

@@ -1,108 +1,61 @@
-"""The layer: inference, a training step, and frame by frame; beside `torch.nn.LSTM` where there is PyTorch."""
+"""The layer: inference, a training step, frame by frame; beside PyTorch and ONNX Runtime where they are installed."""
 
-import numpy
+from .common import DTYPES, limit_distance, ratio
+from .peers import IMPLEMENTATIONS, PEERS, layer
 
-from fastlstm import nn
-
-from .common import ratio
-
-IMPLEMENTATIONS = ["fastlstm", "torch"]
-DTYPES = ["float32", "float64"]
-SHAPES = [(100, 1, 32, 100), (1000, 1, 64, 256), (50, 32, 64, 64), (100, 32, 128, 256)]
-"""T, batch, input, hidden."""
-SIZES = [(8, 16), (32, 64), (64, 256)]
+SHAPES = [
+    (20, 1, 8, 16), (100, 1, 32, 100), (1000, 1, 64, 256), (5000, 1, 16, 64), (50, 32, 64, 64), (100, 32, 128, 256),
+    (100, 64, 512, 512),
+]
+"""T, batch, input, hidden: tiny, one sequence, one with many weights, a long one; batches of small, medium, large."""
+SIZES = [(8, 16), (32, 64), (64, 128), (64, 256)]
 """Input, hidden."""
-SHAPE, SIZE, UNIT = "T, batch, input, hidden", "input, hidden", "fastlstm time / torch time"
-
-
-class Ours:
-    """A layer of fastlstm, a sequence, and a gradient at the output."""
-
-    def __init__(self, dtype, shape):
-        steps, batch, inputs, hidden = shape
-        rng = numpy.random.default_rng(0)
-        self.layer = nn.LSTM(inputs, hidden, dtype=dtype, seed=0)
-        self.x = rng.standard_normal((steps, batch, inputs)).astype(dtype)
-        self.delta = rng.standard_normal((steps, batch, hidden)).astype(dtype)
-        self.stepper = self.layer.stepper(batch)
-
-    def forward(self):
-        return self.layer(self.x)
-
-    def train(self):
-        _, _, tape = self.layer.forward(self.x)
-        self.layer.zero_grad()
-        return self.layer.backward(tape, self.delta)
-
-    def step(self):
-        return self.stepper(self.x[0])
-
-
-class Torchs:
-    """The same of PyTorch."""
-
-    def __init__(self, dtype, shape):
-        # Here, as asv starts a process for each case, and those of fastlstm need not wait for PyTorch to load.
-        try:
-            import torch
-        except ImportError:
-            raise NotImplementedError("needs PyTorch") from None
-        self.quiet = torch.inference_mode
-        ours = Ours(dtype, shape)
-        inputs, hidden = shape[2:]
-        kind = getattr(torch, dtype)
-        weights = {name: torch.from_numpy(value) for name, value in ours.layer.state_dict().items()}
-        self.layer = torch.nn.LSTM(inputs, hidden, dtype=kind)
-        self.layer.load_state_dict(weights)
-        # The cell is the fastest of PyTorch's ways to take a single step.
-        self.cell = torch.nn.LSTMCell(inputs, hidden, dtype=kind)
-        self.cell.load_state_dict({name.removesuffix("_l0"): value for name, value in weights.items()})
-        self.state = None
-        # Ours always gives the gradient at the input, so PyTorch is asked for it.
-        self.x, self.delta = torch.from_numpy(ours.x).requires_grad_(), torch.from_numpy(ours.delta)
-        self.frame = torch.from_numpy(ours.x[0].copy())
-
-    def forward(self):
-        with self.quiet():
-            return self.layer(self.x)
-
-    def train(self):
-        output, _ = self.layer(self.x)
-        self.layer.zero_grad()
-        self.x.grad = None
-        output.backward(self.delta)
-
-    def step(self):
-        with self.quiet():
-            self.state = self.cell(self.frame, self.state)
-        return self.state
-
-
-def made(implementation, dtype, shape):
-    return (Ours if implementation == "fastlstm" else Torchs)(dtype, shape)
+SHAPE, SIZE, OF_PEER = "T, batch, input, hidden", "input, hidden", "fastlstm time / peer time"
 
 
 class Layer:
-    """A sequence in one call, and its gradients."""
+    """A sequence in one call, and its gradients: forward, zeroed gradients, backward."""
 
     params = (IMPLEMENTATIONS, DTYPES, SHAPES)
     param_names = ("implementation", "dtype", SHAPE)
     version = "1"
 
     def setup(self, implementation, dtype, shape):
-        self.made = made(implementation, dtype, shape)
-        self.time_forward(implementation, dtype, shape)
-        self.time_training(implementation, dtype, shape)
+        self.made = layer(implementation, dtype, shape)
+        self.made.forward()
+        if implementation != "onnxruntime":
+            self.made.train()
 
     def time_forward(self, implementation, dtype, shape):
         self.made.forward()
 
     time_forward.pretty_name = "layer forward"
+    time_forward.unit = "seconds"
 
     def time_training(self, implementation, dtype, shape):
         self.made.train()
 
-    time_training.pretty_name = "layer training step: forward, zeroed gradients, backward"
+    time_training.params = (["fastlstm", "torch"], DTYPES, SHAPES)
+    time_training.pretty_name = "layer training step"
+    time_training.unit = "seconds"
+
+
+class Threads:
+    """One thread, or as many as there are."""
+
+    params = (["1", "all"], DTYPES, [(1000, 1, 64, 256), (100, 32, 128, 256)])
+    param_names = ("threads", "dtype", SHAPE)
+    version = "1"
+
+    def setup(self, threads, dtype, shape):
+        self.made = layer("fastlstm", dtype, shape, 1 if threads == "1" else None)
+        self.made.train()
+
+    def time_training(self, threads, dtype, shape):
+        self.made.train()
+
+    time_training.pretty_name = "layer training step by threads"
+    time_training.unit = "seconds"
 
 
 class Frame:
@@ -113,51 +66,95 @@ class Frame:
     version = "1"
 
     def setup(self, implementation, dtype, sizes):
-        self.made = made(implementation, dtype, (1, 1, *sizes))
-        self.time_step(implementation, dtype, sizes)
+        self.made = layer(implementation, dtype, (1, 1, *sizes))
+        self.made.step()
 
     def time_step(self, implementation, dtype, sizes):
         self.made.step()
 
     time_step.pretty_name = "layer frame step"
+    time_step.unit = "seconds"
+
+
+class Memory:
+    """The whole process, imports included."""
+
+    params = (["fastlstm", "torch"], [(100, 64, 512, 512)])
+    param_names = ("implementation", SHAPE)
+    version = "1"
+
+    def setup(self, implementation, shape):
+        self.made = layer(implementation, "float32", shape)
+
+    def peakmem_training(self, implementation, shape):
+        self.made.train()
+
+    peakmem_training.pretty_name = "peak memory of a layer training step, float32"
+    peakmem_training.unit = "bytes"
 
 
 class LayerRatio:
-    """Sequences against PyTorch; without the largest shape, whose rounds would take long."""
+    """Sequences against a peer."""
 
-    params = (DTYPES, SHAPES[:-1])
+    params = (PEERS, DTYPES, SHAPES)
+    param_names = ("peer", "dtype", SHAPE)
+    version = "1"
+
+    def setup(self, peer, dtype, shape):
+        self.ours, self.peers = (layer(implementation, dtype, shape) for implementation in ("fastlstm", peer))
+
+    def track_forward(self, peer, dtype, shape):
+        return ratio(self.ours.forward, self.peers.forward, rounds=11)
+
+    track_forward.pretty_name = "layer forward against peers"
+    track_forward.unit = OF_PEER
+
+    def track_training(self, peer, dtype, shape):
+        return ratio(self.ours.train, self.peers.train)
+
+    track_training.params = (["torch"], DTYPES, SHAPES)
+    track_training.pretty_name = "layer training step against peers"
+    track_training.unit = OF_PEER
+
+
+class FrameRatio:
+    """A thousand steps against as many of a peer: one is too short for the clock."""
+
+    params = (PEERS, DTYPES, SIZES)
+    param_names = ("peer", "dtype", SIZE)
+    version = "1"
+
+    def setup(self, peer, dtype, sizes):
+        self.ours, self.peers = (layer(implementation, dtype, (1, 1, *sizes)) for implementation in ("fastlstm", peer))
+
+    def track_step(self, peer, dtype, sizes):
+        ours, peers = self.ours.step, self.peers.step
+        return ratio(lambda: [ours() for _ in range(1000)], lambda: [peers() for _ in range(1000)])
+
+    track_step.pretty_name = "layer frame step against peers"
+    track_step.unit = OF_PEER
+
+
+class Limit:
+    """How far from what the machine's multipliers can do: 1 is the arithmetic alone, at NumPy's best speed."""
+
+    params = (DTYPES, SHAPES)
     param_names = ("dtype", SHAPE)
     version = "1"
 
     def setup(self, dtype, shape):
-        self.ours, self.torchs = (made(implementation, dtype, shape) for implementation in IMPLEMENTATIONS)
+        self.made = layer("fastlstm", dtype, shape)
+        steps, batch, inputs, hidden = shape
+        self.flops = 8 * steps * batch * hidden * (inputs + hidden)
 
     def track_forward(self, dtype, shape):
-        return ratio(self.ours.forward, self.torchs.forward)
+        return limit_distance(self.made.forward, self.flops, dtype)
 
-    track_forward.pretty_name = "layer forward against PyTorch"
-    track_forward.unit = UNIT
+    track_forward.pretty_name = "layer forward, distance to the limit"
+    track_forward.unit = "limit distance"
 
     def track_training(self, dtype, shape):
-        return ratio(self.ours.train, self.torchs.train, rounds=3)
+        return limit_distance(self.made.train, 3 * self.flops, dtype)
 
-    track_training.pretty_name = "layer training step against PyTorch"
-    track_training.unit = UNIT
-
-
-class FrameRatio:
-    """A thousand steps against as many of PyTorch: one is too short for the clock."""
-
-    params = (DTYPES, SIZES)
-    param_names = ("dtype", SIZE)
-    version = "1"
-
-    def setup(self, dtype, sizes):
-        self.ours, self.torchs = (made(implementation, dtype, (1, 1, *sizes)) for implementation in IMPLEMENTATIONS)
-
-    def track_step(self, dtype, sizes):
-        ours, torchs = self.ours.step, self.torchs.step
-        return ratio(lambda: [ours() for _ in range(1000)], lambda: [torchs() for _ in range(1000)])
-
-    track_step.pretty_name = "layer frame step against PyTorch"
-    track_step.unit = UNIT
+    track_training.pretty_name = "layer training step, distance to the limit"
+    track_training.unit = "limit distance"

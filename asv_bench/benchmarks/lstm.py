@@ -2,17 +2,18 @@
 
 import numpy
 
-from .common import IMPLEMENTATIONS, SHAPES, data, model, ratio
+from .common import DTYPES, IMPLEMENTATIONS, OF_ORACLE, SHAPE, SHAPES, data, model, ratio
 
 GATES = ["forget", "input", "candidate", "hidden_filter"]
-UNIT = "fastlstm time / oracle time"
+SLOW = 16
+"""K from which the oracle is left out: it takes seconds."""
 
 
 class Forward:
     """Outputs of a sequence."""
 
-    params = (IMPLEMENTATIONS, SHAPES[:2])
-    param_names = ("implementation", "T, input, output, hidden, K")
+    params = (IMPLEMENTATIONS, SHAPES[:3])
+    param_names = ("implementation", SHAPE)
     version = "1"
 
     def setup(self, implementation, shape):
@@ -24,18 +25,20 @@ class Forward:
         self.model.feed_forward(self.X)
 
     time_feed_forward.pretty_name = "LSTM forward"
+    time_feed_forward.unit = "seconds"
 
     def time_feed_forward_and_cache(self, implementation, shape):
         self.model.feed_forward_and_cache(self.X)
 
     time_feed_forward_and_cache.pretty_name = "LSTM forward, keeping everything"
+    time_feed_forward_and_cache.unit = "seconds"
 
 
 class TruncatedBPTT:
     """Gradients of a sequence, walked back K steps from every step."""
 
     params = (IMPLEMENTATIONS, SHAPES, ["exact", "reference"])
-    param_names = ("implementation", "T, input, output, hidden, K", "gradient")
+    param_names = ("implementation", SHAPE, "gradient")
     version = "1"
 
     def setup(self, implementation, shape, gradient):
@@ -47,6 +50,7 @@ class TruncatedBPTT:
         self.model.back_propagate_through_time(*self.pair)
 
     time_gradients.pretty_name = "LSTM truncated BPTT"
+    time_gradients.unit = "seconds"
 
 
 class Gates:
@@ -69,37 +73,58 @@ class Gates:
         self.method(*self.arguments)
 
     time_update.pretty_name = "gate-gradient update"
+    time_update.unit = "seconds"
+
+
+class Reach:
+    """Gradients of 100 steps of 100 units against how far they are walked back."""
+
+    params = (IMPLEMENTATIONS, DTYPES, [0, 1, 4, 16, 64])
+    param_names = ("implementation", "dtype", "K")
+    version = "1"
+
+    def setup(self, implementation, dtype, truncate):
+        if implementation == "oracle" and (truncate >= SLOW or dtype != "float64"):
+            raise NotImplementedError("float64 and short reaches only")
+        shape = (100, 32, 32, 100, truncate)
+        self.model, self.pair = model(implementation, shape, dtype), data(shape, dtype)
+        self.time_gradients(implementation, dtype, truncate)
+
+    def time_gradients(self, implementation, dtype, truncate):
+        self.model.back_propagate_through_time(*self.pair)
+
+    time_gradients.pretty_name = "LSTM truncated BPTT by K"
+    time_gradients.unit = "seconds"
 
 
 class Ratio:
-    """Kernels against the oracle."""
+    """Kernels against the oracle in float64."""
 
-    params = (SHAPES,)
-    param_names = ("T, input, output, hidden, K",)
-    version = "1"
-    unit = UNIT
+    params = (DTYPES, SHAPES)
+    param_names = ("dtype", SHAPE)
+    version = "2"
 
-    def setup(self, shape):
-        self.ours, self.oracle = (model(implementation, shape) for implementation in IMPLEMENTATIONS)
-        self.pair = data(shape)
+    def setup(self, dtype, shape):
+        self.ours, self.oracle = (model(implementation, shape, dtype) for implementation in IMPLEMENTATIONS)
+        self.pairs = data(shape, dtype), data(shape)
 
-    def track_forward(self, shape):
-        X, _ = self.pair
-        return ratio(lambda: self.ours.feed_forward(X), lambda: self.oracle.feed_forward(X))
+    def track_forward(self, dtype, shape):
+        (x, _), (exact, _) = self.pairs
+        return ratio(lambda: self.ours.feed_forward(x), lambda: self.oracle.feed_forward(exact))
 
     track_forward.pretty_name = "LSTM forward against the oracle"
-    track_forward.unit = UNIT
+    track_forward.unit = OF_ORACLE
 
-    def track_truncated_bptt(self, shape):
-        pair = self.pair
+    def track_truncated_bptt(self, dtype, shape):
+        pair, exact = self.pairs
         return ratio(
             lambda: self.ours.back_propagate_through_time(*pair),
-            lambda: self.oracle.back_propagate_through_time(*pair),
+            lambda: self.oracle.back_propagate_through_time(*exact),
             rounds=3,
         )
 
     track_truncated_bptt.pretty_name = "LSTM truncated BPTT against the oracle"
-    track_truncated_bptt.unit = UNIT
+    track_truncated_bptt.unit = OF_ORACLE
 
 
 class Batch:

@@ -44,19 +44,19 @@ class Start:
         return self._again(IMPORT, found)
 
     track_import.pretty_name = "import"
-    track_import.unit = "s"
+    track_import.unit = "seconds"
 
     def track_warm(self, found):
         return self._again(GRADIENT, found)
 
     track_warm.pretty_name = "import to first gradient, kernels cached"
-    track_warm.unit = "s"
+    track_warm.unit = "seconds"
 
     def track_cold(self, found):
         return found[1]
 
     track_cold.pretty_name = "import to first gradient, kernels compiled"
-    track_cold.unit = "s"
+    track_cold.unit = "seconds"
 
     def _again(self, statements, found):
         return statistics.median(seconds(statements, found[0]) for _ in range(3))

@@ -5,6 +5,8 @@ import numpy
 from fastlstm import nn
 from fastlstm.train import Adam, SquaredError, Trainer
 
+from .common import ratio
+
 IMPLEMENTATIONS = ["fastlstm", "torch"]
 CHUNK, INPUTS, OUTPUTS, CHUNKS = 32, 16, 8, 20
 
@@ -54,6 +56,10 @@ class Torchs:
             state = tuple(part.detach() for part in state)
 
 
+def made(implementation, batch, hidden):
+    return (Ours if implementation == "fastlstm" else Torchs)(batch, hidden)
+
+
 class Streaming:
     """Twenty updates."""
 
@@ -62,10 +68,28 @@ class Streaming:
     version = "1"
 
     def setup(self, implementation, batch, hidden):
-        self.made = (Ours if implementation == "fastlstm" else Torchs)(batch, hidden)
+        self.made = made(implementation, batch, hidden)
         self.made.train()
 
     def time_training(self, implementation, batch, hidden):
         self.made.train()
 
     time_training.pretty_name = "streaming training"
+    time_training.unit = "seconds"
+
+
+class StreamingRatio:
+    """The same against PyTorch."""
+
+    params = ([1, 32], [64, 256])
+    param_names = ("batch", "hidden")
+    version = "1"
+
+    def setup(self, batch, hidden):
+        self.both = [made(implementation, batch, hidden).train for implementation in IMPLEMENTATIONS]
+
+    def track_training(self, batch, hidden):
+        return ratio(*self.both, rounds=11)
+
+    track_training.pretty_name = "streaming training against PyTorch"
+    track_training.unit = "fastlstm time / torch time"

@@ -52,6 +52,7 @@ class AdamStep:
         self.step()
 
     time_step.pretty_name = "Adam step, float32"
+    time_step.unit = "seconds"
 
 
 class AdamRatio:

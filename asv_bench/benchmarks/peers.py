@@ -1,0 +1,137 @@
+"""One layer in each library: forward, training step, frame step."""
+
+from typing import Any
+
+import numpy
+
+from fastlstm import nn
+
+IMPLEMENTATIONS = ["fastlstm", "torch", "onnxruntime"]
+PEERS = IMPLEMENTATIONS[1:]
+
+
+def layer(implementation: str, dtype: str, shape: tuple[int, ...], threads: int | None = None) -> Any:
+    """A layer of one library, a sequence, and a gradient at the output; for (T, batch, input, hidden).
+
+    Raises
+    ------
+    NotImplementedError
+        The library is not installed, or cannot do it: asv then leaves the case out.
+    """
+    return {"fastlstm": Ours, "torch": Torchs, "onnxruntime": Onnx}[implementation](dtype, shape, threads)
+
+
+class Ours:
+    """fastlstm.nn.LSTM."""
+
+    def __init__(self, dtype, shape, threads):
+        steps, batch, inputs, hidden = shape
+        rng = numpy.random.default_rng(0)
+        self.layer = nn.LSTM(inputs, hidden, dtype=dtype, seed=0, n_threads=threads)
+        self.x = rng.standard_normal((steps, batch, inputs)).astype(dtype)
+        self.delta = rng.standard_normal((steps, batch, hidden)).astype(dtype)
+        self.stepper = self.layer.stepper(batch)
+
+    def forward(self):
+        return self.layer(self.x)
+
+    def train(self):
+        _, _, tape = self.layer.forward(self.x)
+        self.layer.zero_grad()
+        return self.layer.backward(tape, self.delta)
+
+    def step(self):
+        return self.stepper(self.x[0])
+
+
+class Torchs:
+    """torch.nn.LSTM, and for a frame torch.nn.LSTMCell, the fastest of PyTorch's ways."""
+
+    def __init__(self, dtype, shape, threads):
+        # Here, as asv starts a process for each case, and those of fastlstm need not wait for PyTorch to load.
+        try:
+            import torch
+        except ImportError:
+            raise NotImplementedError("needs PyTorch") from None
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.quiet = torch.inference_mode
+        ours = Ours(dtype, shape, threads)
+        inputs, hidden = shape[2:]
+        kind = getattr(torch, dtype)
+        weights = {name: torch.from_numpy(value) for name, value in ours.layer.state_dict().items()}
+        self.layer = torch.nn.LSTM(inputs, hidden, dtype=kind)
+        self.layer.load_state_dict(weights)
+        self.cell = torch.nn.LSTMCell(inputs, hidden, dtype=kind)
+        self.cell.load_state_dict({name.removesuffix("_l0"): value for name, value in weights.items()})
+        self.state = None
+        # Ours always gives the gradient at the input, so PyTorch is asked for it.
+        self.x, self.delta = torch.from_numpy(ours.x).requires_grad_(), torch.from_numpy(ours.delta)
+        self.frame = torch.from_numpy(ours.x[0].copy())
+
+    def forward(self):
+        with self.quiet():
+            return self.layer(self.x)
+
+    def train(self):
+        output, _ = self.layer(self.x)
+        self.layer.zero_grad(set_to_none=False)
+        self.x.grad = None
+        output.backward(self.delta)
+
+    def step(self):
+        with self.quiet():
+            self.state = self.cell(self.frame, self.state)
+        return self.state
+
+
+class Onnx:
+    """The LSTM operator of ONNX Runtime, which is for inference in float32."""
+
+    def __init__(self, dtype, shape, threads):
+        try:
+            import onnxruntime
+            from onnx import TensorProto, helper, numpy_helper
+        except ImportError:
+            raise NotImplementedError("needs onnx and onnxruntime") from None
+        if dtype != "float32":
+            raise NotImplementedError("float32 only")
+        ours, (_, batch, inputs, hidden) = Ours(dtype, shape, threads), shape
+        weights = {name: value.reshape(4, hidden, -1) for name, value in ours.layer.state_dict().items()}
+        order = [0, 3, 1, 2]  # ONNX has the gates i, o, f, c
+        held = {kind: weights[f"weight_{kind}_l0"][order].reshape(1, 4 * hidden, -1) for kind in ("ih", "hh")}
+        bias = numpy.concatenate([weights[f"bias_{kind}_l0"][order].ravel() for kind in ("ih", "hh")])[None]
+        constants = [
+            numpy_helper.from_array(numpy.ascontiguousarray(value), name)
+            for name, value in (("w", held["ih"]), ("r", held["hh"]), ("b", bias))
+        ]
+        put = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, form)
+            for name, form in (("x", ["t", batch, inputs]), ("h", [1, batch, hidden]), ("c", [1, batch, hidden]))
+        ]
+        got = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("y", "h_n", "c_n")]
+        node = helper.make_node(
+            "LSTM", ["x", "w", "r", "b", "", "h", "c"], [each.name for each in got], hidden_size=hidden
+        )
+        made = helper.make_model(
+            helper.make_graph([node], "layer", put, got, constants), opset_imports=[helper.make_opsetid("", 17)]
+        )
+        made.ir_version = 9
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        self.session = onnxruntime.InferenceSession(
+            made.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        zero = numpy.zeros((1, batch, hidden), numpy.float32)
+        self.sequence = {"x": ours.x, "h": zero, "c": zero}
+        self.frame = {"x": ours.x[:1], "h": zero, "c": zero}
+
+    def forward(self):
+        return self.session.run(None, self.sequence)
+
+    def train(self):
+        raise NotImplementedError("inference only")
+
+    def step(self):
+        output, self.frame["h"], self.frame["c"] = self.session.run(None, self.frame)
+        return output

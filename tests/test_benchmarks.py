@@ -1,0 +1,55 @@
+"""Every benchmark says what it is; ratios are what they say."""
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+from asv_bench import benchmarks
+from asv_bench.benchmarks import common
+
+KINDS = "time_", "track_", "peakmem_"
+
+
+def found():
+    for info in pkgutil.iter_modules(benchmarks.__path__):
+        module = importlib.import_module(f"asv_bench.benchmarks.{info.name}")
+        for kind in vars(module).values():
+            if inspect.isclass(kind) and kind.__module__ == module.__name__:
+                for name, method in vars(kind).items():
+                    if name.startswith(KINDS):
+                        yield f"{info.name}.{kind.__name__}.{name}", kind, method
+
+
+@pytest.mark.parametrize(("name", "kind", "method"), [pytest.param(*each, id=each[0]) for each in found()])
+def test_a_benchmark_says_what_it_measures(name, kind, method):
+    assert kind.version.isdecimal()
+    assert method.pretty_name
+    assert method.unit
+    params = getattr(method, "params", getattr(kind, "params", ()))
+    assert len(params) == len(getattr(kind, "param_names", ()))
+
+
+def test_no_two_have_the_same_name():
+    names = [method.pretty_name for _, _, method in found()]
+    assert len(names) == len(set(names)) > 20
+
+
+@pytest.mark.parametrize(("ours", "others"), [(1, 4), (4, 1), (1, 1000), (3, 3)])
+def test_a_ratio_is_one_time_over_the_other(monkeypatch, ours, others):
+    clock, calls = [0.0], []
+    monkeypatch.setattr(common.time, "perf_counter", lambda: clock[0])
+
+    def work(seconds):
+        calls.append(seconds)
+        clock[0] += seconds * (10 if len(calls) % 7 == 0 else 1)  # now and then something comes in between
+
+    assert common.ratio(lambda: work(ours), lambda: work(others)) == ours / others
+    assert calls.count(min(ours, others)) >= min(50, max(ours, others) // min(ours, others)) * 5
+
+
+def test_the_limit_is_the_time_of_a_product_of_as_many_flops(monkeypatch):
+    monkeypatch.setattr(common, "ratio", lambda *_: 0.5)  # of the product of LIMIT
+    assert common.limit_distance(lambda: None, 2 * common.LIMIT**3, "float32") == 0.5
+    assert common.limit_distance(lambda: None, common.LIMIT**3, "float32") == 1
