@@ -1,7 +1,7 @@
 """Line charts as inline SVG: a panel a chart, which the page lays side by side or one below the other."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ from . import tables
 WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 46
 """Around the plot; for the labels of the axes. A phone shows a unit as about a pixel, a desk one and a half."""
+LETTER = 8
+"""More than the width of one."""
 MARKERS = ["M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M-4-4h8v8h-8z", "M0-5l5 9h-10z", "M0-5.5l5.5 5.5l-5.5 5.5l-5.5-5.5z"]
 """A disc, a square, a triangle, a diamond: lines differ in more than colour."""
 
@@ -47,18 +49,18 @@ def drawn(style: int, path: str, places: Iterable[tuple[str, str]]) -> str:
 
 
 def ticks(values: Iterable[float]) -> list[float]:
-    """Round numbers on a logarithmic scale, from one at or below all values and 1 to one at or above."""
-    values = [1.0, *values]
+    """Round numbers on a logarithmic scale, from one at or below all values to one at or above."""
+    values = list(values)
     low, high = min(values), max(values)
     steps = [1, 1.5, 2, 3, 5, 7] if high / low < 12 else [1, 2, 5]
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    decades = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 2)
     marks = [step * 10.0**decade for decade in decades for step in steps]
     first = max(mark for mark in marks if mark <= low)
-    last = min(mark for mark in marks if mark >= high * (1 - 1e-9))
-    return [mark for mark in marks if first <= mark <= max(last, 2)]
+    last = min(mark for mark in marks if mark >= high and mark > first)
+    return [mark for mark in marks if first <= mark <= last]
 
 
-def panel(name: str, lines: list[Line], x_ticks: dict[float, str], y_ticks: list[float], x_label: str) -> str:
+def panel(name: str, lines: list[Line], x_ticks: Mapping[float, str], y_ticks: list[float], x_label: str) -> str:
     """Draw lines over a logarithmic y axis.
 
     Parameters
@@ -66,7 +68,7 @@ def panel(name: str, lines: list[Line], x_ticks: dict[float, str], y_ticks: list
     name : str
         What a screen reader calls the chart.
     lines : list of Line
-    x_ticks : dict of float to str
+    x_ticks : mapping of float to str
         Labels; the first and last x in it, or in the lines, bound the axis.
     y_ticks : list of float
         Times faster; the first and last bound the axis.
@@ -95,9 +97,14 @@ def panel(name: str, lines: list[Line], x_ticks: dict[float, str], y_ticks: list
         kind = "even" if y == 1 else "grid"
         parts.append(f'<path class="{kind}" d="M{LEFT} {down(y):.1f}H{right}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{down(y) + 4:.1f}" text-anchor="end">{y:g}x</text>')
+    end = 0.0
     for x, label in x_ticks.items():
         parts.append(f'<path class="tick" d="M{across(x):.1f} {bottom}v5"/>')
-        parts.append(f'<text x="{across(x):.1f}" y="{bottom + 18}" text-anchor="middle">{escape(label)}</text>')
+        reach = LETTER * len(label) / 2
+        # Not one label over another: 100 and 128 are close.
+        if across(x) - reach > end:
+            parts.append(f'<text x="{across(x):.1f}" y="{bottom + 18}" text-anchor="middle">{escape(label)}</text>')
+            end = across(x) + reach
     middle = (LEFT + right) / 2
     parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>')
     turned = f'transform="translate(13 {(TOP + bottom) / 2})rotate(-90)"'

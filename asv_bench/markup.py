@@ -14,7 +14,9 @@ def section(name: str, heading: str, text: str, contents: Iterable[str], benchma
     contents = "".join(contents)
     if not contents:
         return ""
-    graphs = ", ".join(f'<a href="asv/index.html#{escape(key)}">{escape(value)}</a>' for key, value in benchmarks.items())
+    graphs = ", ".join(
+        f'<a href="asv/index.html#{escape(key)}">{escape(value)}</a>' for key, value in benchmarks.items()
+    )
     more = f'<p class="more">Commit by commit, in asv\'s pages: {graphs}.</p>' if graphs else ""
     return (
         f'<section aria-labelledby="{name}"><h2 id="{name}">{escape(heading)}</h2>'
@@ -35,9 +37,10 @@ def grid(table: Table, caption: str) -> str:
 
 
 def listing(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out rows of text; nothing if there are none."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in headings)
-    return _table(caption, f"<tr>{head}</tr>", list(rows), kind="listing")
+    """Lay out rows of text, without the columns that say nothing; nothing if there are no rows."""
+    columns = [column for column in zip(headings, *rows, strict=True) if any(column[1:])]
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name, *_ in columns)
+    return _table(caption, f"<tr>{head}</tr>", list(zip(*columns, strict=True))[1:], kind="listing")
 
 
 def _table(caption: str, head: str, rows: Sequence[Sequence[str]], kind: str = "grid") -> str:

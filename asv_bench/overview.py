@@ -12,6 +12,7 @@ from .markup import figure, grid, listing, section
 from .stored import Stored
 from .tables import FRAME, LAYER, LIMIT, ORACLE, Comparison, times
 
+COMPARED = ("what", "sizes", "dtype", "peer", "times faster")
 TEMPLATE = Path(__file__).with_name("overview.html")
 
 
@@ -21,6 +22,10 @@ def page(stored: Stored) -> str:
     layer, frame, oracle, share = (
         tables.comparisons(run, stored.benchmarks, computations) for computations in (LAYER, FRAME, ORACLE, LIMIT)
     )
+
+    def measured(computations: dict[str, str]) -> dict[str, str]:
+        return {name: computation for name, computation in computations.items() if name in run.cases}
+
     sections = [
         section(
             "layer",
@@ -31,14 +36,14 @@ def page(stored: Stored) -> str:
                 by_hidden([*layer, *frame]),
                 grid(tables.by_peer(frame), "Frame by frame, times faster"),
             ],
-            LAYER | FRAME,
+            measured(LAYER | FRAME),
         ),
         section(
             "oracle",
             "The model against the oracle",
             "fastlstm.LSTM: the time of the plain NumPy class over ours, in one process, taking turns.",
             [grid(tables.table(oracle), "Times faster"), history(stored)],
-            ORACLE,
+            measured(ORACLE),
         ),
         section(
             "limit",
@@ -46,7 +51,7 @@ def page(stored: Stored) -> str:
             "The time that the layer's arithmetic alone would take at the measured speed of a matrix product, "
             "over ours. At 100 % nobody can be faster.",
             [grid(tables.table(share, text=lambda value: f"{100 * value:.0f} %"), "Share of the limit")],
-            LIMIT,
+            measured(LIMIT),
         ),
         section(
             "rest",
@@ -57,7 +62,7 @@ def page(stored: Stored) -> str:
         ),
         section("start", "A new process", "From its start to its first gradient.", [start(stored)], {}),
     ]
-    facts = {"commit": run.commit[:8], "of": f"{run.date:%Y-%m-%d}", **tables.machine(run)}
+    facts = {"commit": f"{run.commit[:8]} of {run.date:%Y-%m-%d}", **tables.machine(run)}
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         summary=summary([*layer, *frame, *oracle]),
         facts="".join(f"<div><dt>{escape(name)}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items()),
@@ -66,35 +71,35 @@ def page(stored: Stored) -> str:
 
 
 def summary(found: Iterable[Comparison]) -> str:
-    """A tile for each peer: how much faster in the mean, from how much to how much."""
+    """A tile for each peer: the least and the most."""
     peers: dict[str, list[float]] = {}
     for each in found:
         peers.setdefault(each.peer, []).append(each.faster)
     return "".join(
-        f"<li><strong>{times(tables.mean(values))}</strong> the speed of {escape(peer)}"
-        f"<small>{times(min(values))} to {times(max(values))} in {len(values)} cases</small></li>"
+        f"<li><strong>{times(min(values))} to {times(max(values))}</strong> as fast as {escape(peer)}"
+        f"<small>geometric mean {times(tables.mean(values))}, {len(values)} cases</small></li>"
         for peer, values in peers.items()
     )
 
 
 def by_hidden(found: Iterable[Comparison]) -> str:
     """Times faster by the number of hidden units: a panel a computation and dtype, a line a peer."""
-    found = [each for each in found if each.hidden]
+    # Sizes double, so their logarithms are evenly spaced.
+    sized = [(math.log2(each.hidden), each) for each in found if each.hidden]
     points = [
         (
             f"{each.computation}, {each.dtype}",
             each.peer,
-            Point(math.log2(each.hidden), each.faster, f"{times(each.faster)} {each.peer} ({each.names}: {each.size})"),
+            Point(x, each.faster, f"{times(each.faster)} {each.peer} ({each.names}: {each.size})"),
         )
-        for each in found
+        for x, each in sized
     ]
-    rows = [(each.peer, each.computation, each.dtype, f"{each.names}: {each.size}", times(each.faster)) for each in found]
     return figure(
         "Times faster by the number of hidden units",
         points,
-        {math.log2(size): str(size) for size in sorted({each.hidden for each in found})},
+        {x: str(each.hidden) for x, each in sorted(sized)},
         "hidden units",
-        listing("The points of the chart", ("peer", "what", "dtype", "shape", "times faster"), rows),
+        listing("The points of the chart", COMPARED, [row(each) for _, each in sized]),
     )
 
 
@@ -108,7 +113,7 @@ def history(stored: Stored) -> str:
     points = [
         (
             f"{each.computation}, {each.dtype}",
-            f"{each.names}: {each.size}",
+            each.size,
             Point(index, each.faster, f"{times(each.faster)} {run.commit[:8]} of {run.date:%Y-%m-%d} ({each.size})"),
         )
         for index, run, each in found
@@ -117,11 +122,12 @@ def history(stored: Stored) -> str:
         (run.commit[:8], f"{run.date:%Y-%m-%d}", each.computation, each.dtype, each.size, times(each.faster))
         for _, run, each in found
     ]
+    names = next((each.names for _, _, each in found), "")
     # At most four labels, so that they have room on a phone.
     last = len(stored.runs) - 1
     marked = {round(last * third / 3): None for third in range(4)}
     return figure(
-        "Times faster than the oracle, commit by commit",
+        f"Times faster than the oracle, commit by commit, for {names}",
         points,
         {index: stored.runs[index].commit[:7] for index in marked},
         "commit, oldest first",
@@ -131,8 +137,12 @@ def history(stored: Stored) -> str:
 
 def rest(found: Iterable[Comparison]) -> str:
     """List comparisons of any kind."""
-    rows = [(each.computation, f"{each.names}: {each.size}", each.dtype, each.peer, times(each.faster)) for each in found]
-    return listing("Times faster", ("what", "sizes", "dtype", "peer", "times faster"), rows)
+    return listing("Times faster", COMPARED, [row(each) for each in found])
+
+
+def row(each: Comparison) -> tuple[str, ...]:
+    """A comparison in words."""
+    return each.computation, f"{each.names}: {each.size}", each.dtype, each.peer, times(each.faster)
 
 
 def start(stored: Stored) -> str:

@@ -36,8 +36,8 @@ def section(stored: Stored) -> str:
 
 {markdown(layer)}
 
-`fastlstm.LSTM` and `compat.lstm`, the time over theirs of the plain NumPy class of `fastlstm.oracle`, which goes step by
-step and window by window as the classes in use do:
+`fastlstm.LSTM` and `compat.lstm`: the time over theirs of the plain NumPy class of `fastlstm.oracle`, which goes step
+by step and window by window as the classes in use do.
 
 {markdown(oracle)}"""
 

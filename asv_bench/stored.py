@@ -39,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Stored:
-    """All runs of the machine that measured the newest commit, oldest first, and asv's description of each benchmark."""
+    """The runs of the machine that measured the newest commit, oldest first, and what asv says of each benchmark."""
 
     runs: list[Run]
     benchmarks: dict[str, dict[str, Any]]

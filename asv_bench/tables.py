@@ -13,7 +13,7 @@ ORACLE = {"lstm.Ratio.track_forward": "forward", "lstm.Ratio.track_truncated_bpt
 LIMIT = {"layer.Limit.track_training": "training", "layer.Limit.track_forward": "inference"}
 """Benchmarks, and what each of them computes."""
 
-PEERS = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime"}
+PEERS = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "oracle": "the oracle"}
 """How the benchmarks call them, and how they call themselves."""
 
 RATIO = re.compile("fastlstm time / (.+) time")

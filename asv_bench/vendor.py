@@ -86,7 +86,7 @@ def localise(pages: Path, packages: Path) -> None:
 
 
 def outside(pages: Path) -> list[str]:
-    """Find the addresses of other hosts that a folder of pages loads from; links, which a reader follows, are not those."""
+    """Find the addresses of other hosts that a folder of pages loads from. A link, which loads nothing, may be one."""
     found = []
     for path in sorted(pages.rglob("*")):
         if path.suffix in (".html", ".js", ".css"):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,12 @@ def value(name: str, params: tuple[Any, ...], commit: int) -> float:
 def project(folder: Path, commits: int = 8) -> Path:
     """Make a repository with a commit for each set of results, and return its `asv.conf.json`."""
 
-    def git(*arguments: str) -> str:
+    def git(*arguments: str, date: str = "") -> str:
+        environment = {**os.environ, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "commit.gpgsign=false"]
-        done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *identity, *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True
+        )
         return done.stdout.strip()
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +112,8 @@ def project(folder: Path, commits: int = 8) -> Path:
     )
     machine.save(settings.results_dir)
     for commit in range(commits):
-        git("commit", "--quiet", "--allow-empty", f"--date=2026-01-{commit + 1:02}T12:00:00Z", f"--message={commit}")
+        date = f"2026-01-{commit + 1:02}T12:00:00Z"
+        git("commit", "--quiet", "--allow-empty", f"--message={commit}", date=date)
         head, seconds = git("log", "-1", "--format=%H %at").split()
         versions = {"numba": "0.61.0", "numpy": "2.1.0", "pip+torch": "2.13.0"}
         params = {**machine.__dict__, "python": "3.11", **versions}
