@@ -105,9 +105,10 @@ def by_hidden(found: Iterable[Comparison]) -> str:
 
 def history(stored: Stored) -> str:
     """Times faster than the oracle from commit to commit: a panel a computation and dtype, a line a shape."""
+    runs = [run for run in stored.runs if ORACLE.keys() & run.cases.keys()]
     found = [
         (index, run, each)
-        for index, run in enumerate(stored.runs)
+        for index, run in enumerate(runs)
         for each in tables.comparisons(run, stored.benchmarks, ORACLE)
     ]
     points = [
@@ -124,12 +125,11 @@ def history(stored: Stored) -> str:
     ]
     names = next((each.names for _, _, each in found), "")
     # At most four labels, so that they have room on a phone.
-    last = len(stored.runs) - 1
-    marked = {round(last * third / 3): None for third in range(4)}
+    marked = sorted({round((len(runs) - 1) * third / 3) for third in range(4) if runs})
     return figure(
         f"Times faster than the oracle, commit by commit, for {names}",
         points,
-        {index: stored.runs[index].commit[:7] for index in marked},
+        {index: runs[index].commit[:7] for index in marked},
         "commit, oldest first",
         listing("The points of the chart", ("commit", "date", "what", "dtype", "shape", "times faster"), rows),
     )

@@ -4,6 +4,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from . import overview, vendor
@@ -23,7 +24,6 @@ def publish(output: Path, config: Path = CONFIG) -> None:
         An `asv.conf.json`.
     """
     stored = load(config)
-    packages = vendor.install()
     if output.exists():
         # Whoever names a folder of his own shall not lose it.
         if any(output.iterdir()) and not (output / "asv").is_dir():
@@ -32,7 +32,8 @@ def publish(output: Path, config: Path = CONFIG) -> None:
     pages = output.absolute() / "asv"
     asv = [sys.executable, "-m", "asv", "--config", str(config), "publish", "--no-pull", "--html-dir", str(pages)]
     subprocess.run(asv, check=True)
-    vendor.localise(pages, packages)
+    with tempfile.TemporaryDirectory() as work:
+        vendor.localise(pages, vendor.install(Path(work)))
     (output / "index.html").write_text(overview.page(stored), encoding="utf-8")
 
 

@@ -141,7 +141,7 @@ def machine(run: Run) -> dict[str, str]:
     """What was measured on, and with."""
     facts = {"CPU": run.machine.get("cpu", ""), "cores": run.machine.get("num_cpu", "")}
     memory = run.machine.get("ram", "")
-    # asv writes kilobytes where it asks the machine, and what the user typed where it asks the user.
-    facts["memory"] = f"{int(memory) / 2**20:.0f} GiB" if memory.isdigit() else memory
+    # asv proposes bytes, and its user may type anything.
+    facts["memory"] = f"{int(memory) / 2**30:.0f} GiB" if memory.isdigit() else memory
     facts["system"] = " ".join(filter(None, [run.machine.get("os"), run.machine.get("arch")]))
     return {name: fact for name, fact in {**facts, **run.versions}.items() if fact}

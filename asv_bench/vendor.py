@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).parent
-WORK = HERE / ".asv" / "npm"
-"""npm's packages and its cache; later runs read the cache and need no network."""
+CACHE = HERE / ".asv" / "npm"
+"""What npm has downloaded; later runs need no network."""
 
 CDNJS, JSDELIVR = "https://cdnjs.cloudflare.com/ajax/libs", "https://cdn.jsdelivr.net/npm"
 COPIES = {
@@ -28,26 +28,25 @@ FONTS = "bootstrap/dist/fonts"
 """What the style sheet of bootstrap loads in its turn."""
 
 
-def install(manifest: Path = HERE, work: Path = WORK) -> Path:
+def install(work: Path, manifest: Path = HERE) -> Path:
     """Unpack the packages of a lock file with npm, which checks each against its hash there.
 
     Parameters
     ----------
+    work : Path
+        A folder of the caller's own, as npm removes what another process may be reading.
     manifest : Path
         The folder of `package.json` and `package-lock.json`.
-    work : Path
-        Where npm may write.
 
     Returns
     -------
     Path
         The folder with a folder for each package.
     """
-    work.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(manifest / name, work)
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    done = subprocess.run([*command, f"--cache={WORK / 'cache'}"], cwd=work, capture_output=True, text=True)
+    done = subprocess.run([*command, f"--cache={CACHE}"], cwd=work, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"npm could not install what asv's pages need:\n{done.stderr}")
     return work / "node_modules"

@@ -108,7 +108,7 @@ def project(folder: Path, commits: int = 8) -> Path:
     Benchmarks(settings, benchmarks).save()
     machine = Machine()
     machine.__dict__.update(
-        machine="bench", os="Linux 6.1", arch="x86_64", cpu="A processor <1 GHz>", num_cpu="2", ram="25165824"
+        machine="bench", os="Linux 6.1", arch="x86_64", cpu="A processor <1 GHz>", num_cpu="2", ram="25769803776"
     )
     machine.save(settings.results_dir)
     for commit in range(commits):

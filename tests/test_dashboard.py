@@ -6,8 +6,12 @@ import struct
 
 import pytest
 
+from tests.helpers import JIT_OFF
+
 pytest.importorskip("asv", reason="asv makes half of the site")
 pytest.importorskip("selenium", reason="selenium drives the browser")
+if JIT_OFF:
+    pytest.skip("nothing here is compiled", allow_module_level=True)
 for tool in ("npm", "chromium", "chromedriver"):
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not installed", allow_module_level=True)
