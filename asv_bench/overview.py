@@ -88,7 +88,7 @@ def by_hidden(found: Iterable[Comparison]) -> str:
     sized = [(math.log2(each.hidden), each) for each in found if each.hidden]
     points = [
         (
-            f"{each.computation}, {each.dtype}",
+            each.kind,
             each.peer,
             Point(x, each.faster, f"{times(each.faster)} {each.peer} ({each.names}: {each.size})"),
         )
@@ -113,7 +113,7 @@ def history(stored: Stored) -> str:
     ]
     points = [
         (
-            f"{each.computation}, {each.dtype}",
+            each.kind,
             each.size,
             Point(index, each.faster, f"{times(each.faster)} {run.commit[:8]} of {run.date:%Y-%m-%d} ({each.size})"),
         )

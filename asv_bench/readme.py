@@ -14,7 +14,7 @@ END = "<!-- end of speed -->"
 def markdown(table: tables.Table) -> str:
     """Write a table as Markdown has it: one row of headings."""
     lines = [
-        [table.stub, *(f"{group}: {name}" for group, name in table.columns)],
+        [table.stub, *(": ".join(filter(None, column)) for column in table.columns)],
         ["---", *("---:" for _ in table.columns)],
         *([shape, *cells] for shape, cells in table.rows),
     ]

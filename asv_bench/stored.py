@@ -32,7 +32,7 @@ class Run:
     date: datetime.datetime
     machine: dict[str, str]
     versions: dict[str, str]
-    """Of the packages that asv installed beside the project, from `matrix` in its configuration."""
+    """Of Python, and of what asv installed beside the project, from `matrix` in its configuration."""
     cases: dict[str, list[Case]]
     """By the name of the benchmark."""
 
@@ -72,8 +72,11 @@ def _run(results: Results, benchmarks: Benchmarks) -> Run:
     # asv keeps all that tells one environment from another in one dictionary.
     fields = {name for name, _ in Machine.fields}
     machine = {key: str(value) for key, value in results.params.items() if key in fields}
+    # Of an environment that it has not made itself asv knows the path, which is nobody's business.
     versions = {
-        key.removeprefix("pip+"): str(value) for key, value in results.params.items() if key not in fields and value
+        key.removeprefix("pip+"): str(value)
+        for key, value in results.params.items()
+        if key not in fields and value and not Path(value).is_absolute()
     }
     date = datetime.datetime.fromtimestamp(results.date / 1000, datetime.timezone.utc)
     # In the order of the suite, whatever that of the file.

@@ -31,6 +31,11 @@ class Comparison(NamedTuple):
     faster: float
 
     @property
+    def kind(self) -> str:
+        """The computation and the dtype, if it has one."""
+        return ", ".join(filter(None, (self.computation, self.dtype)))
+
+    @property
     def size(self) -> str:
         """The shape as text."""
         return ", ".join(map(str, self.shape))
@@ -102,7 +107,7 @@ def by_peer(found: Iterable[Comparison]) -> Table:
     found = list(found)
     order = list(dict.fromkeys(each.computation for each in found))
     found.sort(key=lambda each: (order.index(each.computation), each.dtype))
-    return table(found, lambda each: (f"{each.computation}, {each.dtype}", each.peer))
+    return table(found, lambda each: (each.kind, each.peer))
 
 
 def table(

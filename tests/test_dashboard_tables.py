@@ -105,7 +105,7 @@ def another(tmp_path):
             new.__dict__.update(described)
             new.save(settings.results_dir)
         date = 1000 * int(run.date.timestamp())
-        added = Results({**described, "python": "3.11"}, {}, run.commit, date, "3.11", environment, {})
+        added = Results({**described, "python": "/home/me/python"}, {}, run.commit, date, "3.11", environment, {})
         size = math.prod(map(len, benchmarks[name]["params"]))
         result = BenchmarkResult([value] * size, [None] * size, [None] * size, 0, "", None)
         added.add_result(benchmarks[name], result)
@@ -146,6 +146,7 @@ def test_a_page_of_little(another):
     """Sections that nothing was measured for are left out."""
     results = another("newer", 1, "virtualenv-py3.11", "start.Start.track_import", 9.0)
     page = overview.page(results)
+    assert "/home/me" not in page
     assert re.findall("<h2[^>]*>(.*?)</h2>", page) == ["A new process"]
 
 
