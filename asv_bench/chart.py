@@ -101,10 +101,11 @@ def panel(name: str, lines: list[Line], x_ticks: Mapping[float, str], y_ticks: l
     for x, label in x_ticks.items():
         parts.append(f'<path class="tick" d="M{across(x):.1f} {bottom}v5"/>')
         reach = LETTER * len(label) / 2
+        place = min(across(x), WIDTH - reach)
         # Not one label over another: 100 and 128 are close.
-        if across(x) - reach > end:
-            parts.append(f'<text x="{across(x):.1f}" y="{bottom + 18}" text-anchor="middle">{escape(label)}</text>')
-            end = across(x) + reach
+        if place - reach > end:
+            parts.append(f'<text x="{place:.1f}" y="{bottom + 18}" text-anchor="middle">{escape(label)}</text>')
+            end = place + reach
     middle = (LEFT + right) / 2
     parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>')
     turned = f'transform="translate(13 {(TOP + bottom) / 2})rotate(-90)"'

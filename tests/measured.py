@@ -57,7 +57,8 @@ def value(name: str, params: tuple[Any, ...], commit: int) -> float:
         return 1.1 + 200 / sum(params[-1])
     progress = 0.75 + 0.25 * commit / 7
     if name.startswith("lstm"):
-        return (3 - 0.02 * params[-1][-1]) / (120 if "bptt" in name else 30) / progress
+        hidden, truncate = params[-1][3:]
+        return (3 - 0.02 * truncate + hidden / 200) / (120 if "bptt" in name else 30) / progress
     size = params[-1][-1] if isinstance(params[-1], tuple) else params[-1]
     gain = (4 if "float64" in params else 1) * (1.6 if name.endswith("training") else 1)
     return 1 / (1 + gain * 40 / size) / (0.9 if "onnxruntime" in params else 1)
