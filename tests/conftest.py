@@ -1,11 +1,16 @@
 """Settings of the whole suite."""
 
+import signal
+
 import numba
 import numpy
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.helpers import JIT_OFF
+
+# A shell's background jobs ignore Ctrl-C, and so would what the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Without the JIT every kernel is a Python loop: fewer examples.
 settings.register_profile(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fastlstm import oracle
 from fastlstm.compat import NeuralNetwork
 from fastlstm.files import write_model
-from tests.helpers import assert_matches, sizes
+from tests.helpers import JIT_OFF, assert_matches, sizes
 
 
 def pair(widths, **settings):
@@ -72,9 +72,9 @@ def test_it_learns(rng, capsys):
     net.epochs = 1
     net.fit(examples, held_out)
     assert capsys.readouterr().out.startswith("epoch 1: ")
-    net.epochs = 200
+    net.epochs = 30 if JIT_OFF else 200
     net.fit(examples)
-    assert net.validate(held_out) > max(before, 180)
+    assert net.validate(held_out) > max(before, 140 if JIT_OFF else 180)
     assert net.validate([(x, y) for x, y in examples]) == net.validate(held_out)
 
 

@@ -292,6 +292,23 @@ def test_memory_maps(tmp_path: Path) -> None:
     assert_same(one, two)
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="tells how much of a file is in memory on Linux only")
+@pytest.mark.parametrize(("mode", "kept"), [("r", False), ("r+", False), ("c", True)])
+def test_memory_maps_do_not_stay_in_memory(tmp_path: Path, mode: Any, kept: bool) -> None:
+    numpy.zeros(1 << 20).tofile(tmp_path / "numbers")
+    file = numpy.memmap(tmp_path / "numbers", numpy.float64, mode, shape=(1 << 16, 1, 16))
+    if mode != "r":
+        file[5] = 1
+    resident, total = [], 0.0
+    for x, y in train.Chunks(numpy.asarray(file[:, :, :8]), file[:, :, 8:], 1000):
+        total += float(x.sum() + y.sum())
+        lines = Path("/proc/self/smaps").read_text().split(f"{tmp_path}/numbers\n")[1]
+        resident.append(next(int(line.split()[1]) for line in lines.splitlines() if line.startswith("Rss")))
+    assert (max(resident) > 7000) == kept  # KiB, of 8192
+    assert (max(resident) < 4000) != kept
+    assert total == file.sum() == (0 if mode == "r" else 16)
+
+
 def test_chunks_of_long_arrays() -> None:
     x, y = arrays(7)
     mask = numpy.ones((7, 2), bool)

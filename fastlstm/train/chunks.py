@@ -1,6 +1,7 @@
 """Chunks: consecutive time steps, as a trainer takes them one after the other."""
 
 import math
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,9 @@ import numpy
 
 from fastlstm import checks
 from fastlstm.checks import Array
+
+RESIDENT = 1 << 21
+"""Bytes of mapped files, about, that stay in the process's memory behind the chunks that are done."""
 
 
 @dataclass(slots=True)
@@ -81,7 +85,7 @@ class Chunks:
     Parameters
     ----------
     x : (T, batch, input) or (T, input) array
-        May be a `numpy.memmap` larger than the memory: chunks are views.
+        May be a `numpy.memmap` larger than the memory: chunks are views, and what has been read is let go of again.
     y : (T, batch, ...) or (T, ...) array
         Targets.
     length : int
@@ -104,6 +108,10 @@ class Chunks:
         whole = as_chunk((x, y, None, mask))
         self._x, self._y, self._mask = whole.x, whole.y, whole.mask
         self.length = checks.integer("length", length, 1)
+        given = [array for array in (self._x, self._y, self._mask) if array is not None]
+        self._maps = list(filter(None, map(_mapping, given)))
+        chunk = sum(abs(array.strides[0]) for array in given) * self.length
+        self._between = max(1, RESIDENT // max(1, chunk))  # chunks from release to release
 
     def __len__(self) -> int:
         return -(-len(self._x) // self.length)
@@ -125,7 +133,19 @@ class Chunks:
         return map(self._chunk, range(n, len(self)))
 
     def _chunk(self, n: int) -> tuple[Any, ...]:
+        if n % self._between == 0:
+            for file in self._maps:
+                file.madvise(mmap.MADV_DONTNEED)
         steps = slice(n * self.length, (n + 1) * self.length)
         if self._mask is None:
             return self._x[steps], self._y[steps]
         return self._x[steps], self._y[steps], None, self._mask[steps]
+
+
+def _mapping(array: Any) -> Any:
+    """The mapped file that holds an array, if the process can give back its pages without losing what they hold."""
+    while array is not None and not isinstance(array, numpy.memmap):
+        array = getattr(array, "base", None)
+    file: Any = array  # a memmap has attributes that its stub does not name
+    kept = file is None or file.mode == "c"  # such changes are nowhere else
+    return None if kept or not hasattr(mmap, "MADV_DONTNEED") else file._mmap
