@@ -1,6 +1,7 @@
 """`python -m asv_bench.readme` writes the README's speed tables; `--check` only tells whether they are up to date."""
 
 import argparse
+import textwrap
 from pathlib import Path
 
 from . import tables
@@ -27,10 +28,13 @@ def section(stored: Stored) -> str:
     facts = tables.machine(run)
     cpu, cores, memory, system = (facts.pop(name, "") for name in ("CPU", "cores", "memory", "system"))
     place = [cpu, cores and f"{cores} cores", memory, system, *(" ".join(fact) for fact in facts.items())]
+    what = f"{', '.join(filter(None, place))}; commit {run.commit[:8]} of {run.date:%Y-%m-%d}."
     layer = tables.by_peer(tables.comparisons(run, stored.benchmarks, tables.LAYER))
     oracle = tables.table(tables.comparisons(run, stored.benchmarks, tables.ORACLE))
+    if not (layer.rows and oracle.rows):
+        raise SystemExit(f"commit {run.commit[:8]}, the newest with results, has none for the README's tables")
     return f"""\
-{", ".join(filter(None, place))}; commit {run.commit[:8]} of {run.date:%Y-%m-%d}.
+{textwrap.fill(what, 120)}
 
 `fastlstm.nn.LSTM`, peer's time over ours, in one process, taking turns:
 

@@ -148,6 +148,8 @@ def test_a_page_of_little(another):
     page = overview.page(results)
     assert "/home/me" not in page
     assert re.findall("<h2[^>]*>(.*?)</h2>", page) == ["A new process"]
+    with pytest.raises(SystemExit, match="has none for the README"):
+        readme.section(results)
 
 
 def test_contrast():
