@@ -12,6 +12,7 @@ from asv.benchmarks import Benchmarks
 from asv.config import Config
 from asv.machine import Machine
 from asv.results import Results, iter_results
+from asv.util import UserError
 
 CONFIG = Path(__file__).with_name("asv.conf.json")
 
@@ -49,7 +50,10 @@ def load(config: Path = CONFIG) -> Stored:
     """Read the results that an `asv.conf.json` speaks of."""
     settings = Config.load(str(config))
     settings.results_dir = str(config.parent / settings.results_dir)
-    benchmarks = Benchmarks.load(settings)
+    try:
+        benchmarks = Benchmarks.load(settings)
+    except UserError as error:
+        raise SystemExit(str(error)) from None
     found: dict[tuple[str, str], Run] = {}
     # Files of one commit are those of several environments: the newest counts where they overlap.
     for results in sorted(iter_results(settings.results_dir), key=lambda results: (results.date, _started(results))):

@@ -24,8 +24,6 @@ COPIES = {
     f"{JSDELIVR}/bootstrap@3.1.1/dist/css/bootstrap.min.css": "bootstrap/dist/css/bootstrap.min.css",
 }
 """Each address in asv's pages, and the file of an npm package that stands in for it."""
-FONTS = "bootstrap/dist/fonts"
-"""What the style sheet of bootstrap loads in its turn."""
 
 
 def install(work: Path, manifest: Path = HERE) -> Path:
@@ -81,7 +79,6 @@ def localise(pages: Path, packages: Path) -> None:
         target = pages / "vendor" / copy
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(packages / copy, target)
-    shutil.copytree(packages / FONTS, pages / "vendor" / FONTS)
 
 
 def outside(pages: Path) -> list[str]:

@@ -15,6 +15,7 @@ def main(site: Path = SITE, docs: Path = DOCS) -> None:
         prefer(driver, "light")
         resize(driver, 1200, 800)
         driver.get(f"{address}/index.html")
+        driver.execute_script("document.documentElement.style.overflow = 'hidden'")  # no scroll bar
         height = driver.execute_script("return document.querySelector('figure').getBoundingClientRect().bottom")
         resize(driver, 1200, int(height))
         driver.save_screenshot(str(docs / "dashboard.png"))

@@ -129,6 +129,8 @@ def test_machines_are_not_mixed(another):
 
 def test_no_results_is_said(config, tmp_path):
     shutil.copy(config, tmp_path)
+    with pytest.raises(SystemExit, match=r"Benchmark list file .* missing"):
+        stored.load(tmp_path / config.name)
     (tmp_path / "results").mkdir()
     shutil.copy(config.parent / "results" / "benchmarks.json", tmp_path / "results")
     with pytest.raises(SystemExit, match="no results in"):
