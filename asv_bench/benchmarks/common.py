@@ -21,6 +21,10 @@ LIMIT = 1024
 """Rows and columns of the matrices whose product tells what the machine can do."""
 
 
+TURN = 0.05
+"""Seconds of a turn, at least: the first calls find the other's threads still spinning, and their own asleep."""
+
+
 def model(implementation: str, shape: tuple[int, ...], dtype: str = "float64", gradient: str = "exact") -> Any:
     """An LSTM of one implementation for a shape; both have the same parameters. The oracle is always in float64."""
     _, inputs, outputs, hidden, truncate = shape
@@ -47,19 +51,16 @@ def seconds(function: Callable[[], Any]) -> float:
 def ratio(ours: Callable[[], Any], others: Callable[[], Any], rounds: int = 5) -> float:
     """Our time over another's, both in this process: they take turns, so that a slow moment hits both.
 
-    A turn is at least as long as a call of the slower one, and the faster one is called up to 50 times in it; the
-    median call counts in a turn, and the median turn in the end.
+    A turn is as many calls as take TURN, a thousand at most; the median call counts in it, and the median turn in the
+    end.
     """
     both = ours, others
-    once = [min(seconds(each), seconds(each)) for each in both]
-    repeats = [max(1, min(50, int(max(once) / max(own, 1e-9)))) for own in once]
+    repeats = [max(1, min(1000, round(TURN / max(1e-9, min(seconds(each), seconds(each)))))) for each in both]
 
     def turn(function: Callable[[], Any], count: int) -> float:
         return statistics.median(seconds(function) for _ in range(count))
 
-    return statistics.median(
-        turn(ours, repeats[0]) / turn(others, repeats[1]) for _ in range(rounds)
-    )
+    return statistics.median(turn(ours, repeats[0]) / turn(others, repeats[1]) for _ in range(rounds))
 
 
 def limit_distance(ours: Callable[[], Any], flops: float, dtype: str, rounds: int = 9) -> float:

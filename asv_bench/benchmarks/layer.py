@@ -106,6 +106,7 @@ class LayerRatio:
     def track_forward(self, peer, dtype, shape):
         return ratio(self.ours.forward, self.peers.forward, rounds=11)
 
+    track_forward.version = "2"
     track_forward.pretty_name = "layer forward against peers"
     track_forward.unit = OF_PEER
 
@@ -122,7 +123,7 @@ class FrameRatio:
 
     params = (PEERS, DTYPES, SIZES)
     param_names = ("peer", "dtype", SIZE)
-    version = "1"
+    version = "2"
 
     def setup(self, peer, dtype, sizes):
         self.ours, self.peers = (layer(implementation, dtype, (1, 1, *sizes)) for implementation in ("fastlstm", peer))
