@@ -42,7 +42,7 @@ class TruncatedBPTT:
     version = "1"
 
     def setup(self, implementation, shape, gradient):
-        self.model, self.pair = model(implementation, shape, gradient), data(shape)
+        self.model, self.pair = model(implementation, shape, gradient=gradient), data(shape)
         if implementation == "fastlstm":
             self.time_gradients(implementation, shape, gradient)
 
