@@ -28,6 +28,20 @@ def real_array(name: str, value: Any) -> Array:
     return array
 
 
+def boolean_array(name: str, value: Any) -> Array:
+    """`value` as an array of booleans.
+
+    Raises
+    ------
+    TypeError
+        Its dtype is another.
+    """
+    array = numpy.asarray(value)
+    if array.dtype != bool:
+        raise TypeError(f"{name} must be of bool, got dtype {array.dtype}")
+    return array
+
+
 def kernel_array(array: Array, dtype: numpy.dtype[Any]) -> Array:
     """`array` in a dtype and layout that kernels take: C order, native bytes, aligned, writable; a copy if need be."""
     if array.dtype == dtype and array.flags.carray and type(array) is numpy.ndarray:

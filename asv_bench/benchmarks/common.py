@@ -1,5 +1,6 @@
 """Models, data, and how ratios and the limit are measured."""
 
+import importlib
 import statistics
 import time
 from collections.abc import Callable
@@ -20,9 +21,8 @@ OF_ORACLE = "fastlstm time / oracle time"
 LIMIT = 1024
 """Rows and columns of the matrices whose product tells what the machine can do."""
 
-
 TURN = 0.05
-"""Seconds of a turn, at least: the first calls find the other's threads still spinning, and their own asleep."""
+"""Seconds of a turn, about: the first calls find the other's threads still spinning, and their own asleep."""
 
 
 def model(implementation: str, shape: tuple[int, ...], dtype: str = "float64", gradient: str = "exact") -> Any:
@@ -39,6 +39,17 @@ def data(shape: tuple[int, ...], dtype: str = "float64") -> tuple[Any, Any]:
     steps, inputs, outputs = shape[:3]
     x, y = rng.standard_normal((steps, inputs)), numpy.eye(outputs)[rng.integers(0, outputs, steps)]
     return x.astype(dtype), y.astype(dtype)
+
+
+def library(name: str) -> Any:
+    """Import what may not be installed; asv leaves a case out that raises NotImplementedError.
+
+    Only in what needs it, as asv starts a process for each case, and those of fastlstm need not wait for PyTorch.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise NotImplementedError(f"needs {name}") from None
 
 
 def seconds(function: Callable[[], Any]) -> float:

@@ -6,6 +6,8 @@ import numpy
 
 from fastlstm import nn
 
+from .common import library
+
 IMPLEMENTATIONS = ["fastlstm", "torch", "onnxruntime"]
 PEERS = IMPLEMENTATIONS[1:]
 
@@ -48,11 +50,7 @@ class Torchs:
     """torch.nn.LSTM, and for a frame torch.nn.LSTMCell, the fastest of PyTorch's ways."""
 
     def __init__(self, dtype, shape, threads):
-        # Here, as asv starts a process for each case, and those of fastlstm need not wait for PyTorch to load.
-        try:
-            import torch
-        except ImportError:
-            raise NotImplementedError("needs PyTorch") from None
+        torch = library("torch")
         if threads is not None:
             torch.set_num_threads(threads)
         self.quiet = torch.inference_mode
@@ -89,11 +87,8 @@ class Onnx:
     """The LSTM operator of ONNX Runtime, which is for inference in float32."""
 
     def __init__(self, dtype, shape, threads):
-        try:
-            import onnxruntime
-            from onnx import TensorProto, helper, numpy_helper
-        except ImportError:
-            raise NotImplementedError("needs onnx and onnxruntime") from None
+        onnxruntime, onnx = library("onnxruntime"), library("onnx")
+        helper, real = onnx.helper, onnx.TensorProto.FLOAT
         if dtype != "float32":
             raise NotImplementedError("float32 only")
         ours, (_, batch, inputs, hidden) = Ours(dtype, shape, threads), shape
@@ -102,14 +97,14 @@ class Onnx:
         held = {kind: weights[f"weight_{kind}_l0"][order].reshape(1, 4 * hidden, -1) for kind in ("ih", "hh")}
         bias = numpy.concatenate([weights[f"bias_{kind}_l0"][order].ravel() for kind in ("ih", "hh")])[None]
         constants = [
-            numpy_helper.from_array(numpy.ascontiguousarray(value), name)
+            onnx.numpy_helper.from_array(numpy.ascontiguousarray(value), name)
             for name, value in (("w", held["ih"]), ("r", held["hh"]), ("b", bias))
         ]
         put = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, form)
+            helper.make_tensor_value_info(name, real, form)
             for name, form in (("x", ["t", batch, inputs]), ("h", [1, batch, hidden]), ("c", [1, batch, hidden]))
         ]
-        got = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("y", "h_n", "c_n")]
+        got = [helper.make_tensor_value_info(name, real, None) for name in ("y", "h_n", "c_n")]
         node = helper.make_node(
             "LSTM", ["x", "w", "r", "b", "", "h", "c"], [each.name for each in got], hidden_size=hidden
         )
@@ -128,9 +123,6 @@ class Onnx:
 
     def forward(self):
         return self.session.run(None, self.sequence)
-
-    def train(self):
-        raise NotImplementedError("inference only")
 
     def step(self):
         output, self.frame["h"], self.frame["c"] = self.session.run(None, self.frame)

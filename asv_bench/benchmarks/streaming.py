@@ -5,7 +5,7 @@ import numpy
 from fastlstm import nn
 from fastlstm.train import Adam, SquaredError, Trainer
 
-from .common import ratio
+from .common import library, ratio
 
 IMPLEMENTATIONS = ["fastlstm", "torch"]
 CHUNK, INPUTS, OUTPUTS, CHUNKS = 32, 16, 8, 20
@@ -36,10 +36,7 @@ class Torchs:
     """The same model, loss and optimiser."""
 
     def __init__(self, batch, hidden):
-        try:
-            import torch
-        except ImportError:
-            raise NotImplementedError("needs PyTorch") from None
+        torch = library("torch")
         self.chunks = [tuple(map(torch.from_numpy, chunk)) for chunk in stream(batch)]
         self.lstm, self.dense = torch.nn.LSTM(INPUTS, hidden), torch.nn.Linear(hidden, OUTPUTS)
         parameters = [*self.lstm.parameters(), *self.dense.parameters()]

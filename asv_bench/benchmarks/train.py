@@ -5,7 +5,7 @@ import numpy
 from fastlstm.parameters import Buffer
 from fastlstm.train import Adam
 
-from .common import ratio
+from .common import library, ratio
 
 IMPLEMENTATIONS = ["fastlstm", "torch"]
 SIZES = [10_000, 10_000_000]
@@ -27,11 +27,7 @@ def adam(implementation, size):
     if implementation == "fastlstm":
         optimiser = Adam()
         return lambda: optimiser.step(parameters, gradients)
-    # Here, as asv starts a process for each case, and those of fastlstm need not wait for PyTorch to load.
-    try:
-        import torch
-    except ImportError:
-        raise NotImplementedError("needs PyTorch") from None
+    torch = library("torch")
     parameter = torch.nn.Parameter(torch.from_numpy(parameters))
     parameter.grad = torch.from_numpy(gradients)
     return torch.optim.Adam([parameter], fused=True).step

@@ -62,21 +62,14 @@ def as_chunk(given: Any) -> Chunk:
     if y.shape[: len(rows)] != rows:
         raise ValueError(f"y must have shape ({', '.join(map(str, rows))}, ...) as x has {x.shape}, got {y.shape}")
     if mask is not None:
-        mask = _booleans("mask", mask)
+        mask = checks.boolean_array("mask", mask)
         if mask.shape[: len(rows)] != rows:
             raise ValueError(f"mask must have shape {rows} as x has {x.shape}, got {mask.shape}")
     if reset is not None:
-        reset = _booleans("reset", reset)
+        reset = checks.boolean_array("reset", reset)
         if reset.shape != (rows[1:] or (1,)):
             raise ValueError(f"reset must have shape {rows[1:] or (1,)} as x has {x.shape}, got {reset.shape}")
     return Chunk(x, y, reset, mask)
-
-
-def _booleans(name: str, value: Any) -> Array:
-    array = numpy.asarray(value)
-    if array.dtype != bool:
-        raise TypeError(f"{name} must be of bool, got dtype {array.dtype}")
-    return array
 
 
 class Chunks:

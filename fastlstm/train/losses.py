@@ -168,9 +168,7 @@ def _mask(mask: Any, shapes: list[tuple[int, ...]]) -> Array:
     """The mask, flat; all set, and of the first shape, where there is none."""
     if mask is None:
         return numpy.ones(int(numpy.prod(shapes[0])), bool)
-    array = numpy.asarray(mask)
-    if array.dtype != bool:
-        raise TypeError(f"mask must be of bool, got dtype {array.dtype}")
+    array = checks.boolean_array("mask", mask)
     if array.shape not in shapes:
         raise ValueError(f"mask must have shape {' or '.join(map(str, shapes))}, got {array.shape}")
     return checks.kernel_array(array, array.dtype).reshape(-1)

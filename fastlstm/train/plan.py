@@ -35,7 +35,7 @@ class Plan:
         callbacks: Sequence[Callback], checkpoint: str | os.PathLike[str] | None, every: int | None,
     ) -> None:
         epochs = checks.integer("epochs", epochs, 0)
-        updates = None if updates is None else checks.integer("updates", updates, 0)
+        updates = checks.optional_integer("updates", updates, 0)
         check_data(data, epochs, updates)
         if validation is not None and (not hasattr(validation, "__iter__") or is_one_shot(validation)):
             raise TypeError("validation must be an iterable of chunks that can be gone through after each epoch, "
@@ -45,10 +45,9 @@ class Plan:
                 raise TypeError(f"callbacks must be objects of subclasses of Callback, got {callback!r}")
             if isinstance(callback, EarlyStopping) and validation is None:
                 raise ValueError("EarlyStopping needs a validation loss, got no validation")
-        if every is not None:
-            every = checks.integer("checkpoint_every", every, 1)
-            if checkpoint is None:
-                raise ValueError(f"checkpoint_every needs a checkpoint, got {every} and no path")
+        every = checks.optional_integer("checkpoint_every", every, 1)
+        if every is not None and checkpoint is None:
+            raise ValueError(f"checkpoint_every needs a checkpoint, got {every} and no path")
         if checkpoint is not None:
             saving.check(trainer, checkpoint)
         self.data, self.validation, self.checkpoint, self.every = data, validation, checkpoint, every
@@ -66,13 +65,13 @@ class Plan:
         from fastlstm.train.progress import Progress
 
         first_update, first_epoch = trainer.updates, trainer.epoch
-        if self.updates < math.inf:
-            shown = Progress(trainer, int(self.updates) - first_update, lambda: trainer.updates - first_update)
-        elif hasattr(self.data, "__len__"):
+        bounded = self.updates < math.inf
+        if not bounded and hasattr(self.data, "__len__"):
             chunks = len(self.data)
             shown = Progress(trainer, chunks * (self.epochs - first_epoch),
                              lambda: chunks * (trainer.epoch - first_epoch) + trainer.chunk)
         else:
-            shown = Progress(trainer, None, lambda: trainer.updates - first_update)
+            total = int(self.updates) - first_update if bounded else None
+            shown = Progress(trainer, total, lambda: trainer.updates - first_update)
         self._watch([*self.watchers, shown])
         return shown

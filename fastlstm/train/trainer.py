@@ -105,9 +105,9 @@ class Trainer:
         if getattr(model, "batch_first", None):
             raise ValueError("model must take steps first, as chunks are (t, batch, input); got one with batch_first")
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.k1 = None if k1 is None else checks.integer("k1", k1, 1)
-        self.k2 = None if k2 is None else checks.integer("k2", k2, self.k1 or 1)
-        self.truncate = None if truncate is None else checks.integer("truncate", truncate, 0)
+        self.k1 = checks.optional_integer("k1", k1, 1)
+        self.k2 = checks.optional_integer("k2", k2, self.k1 or 1)
+        self.truncate = checks.optional_integer("truncate", truncate, 0)
         self.stride = checks.integer("stride", stride, 1)
         if self.k2 != self.k1 and self.k2 is not None and self.truncate is not None:
             raise ValueError(f"truncate must be None with k2 > k1, got {truncate} with k1 = {k1}, k2 = {k2}")
