@@ -74,6 +74,33 @@ def drawn(seed: int, shortest: int = 0, **fixed: Any) -> Case:
     return Case(seed, **values | fixed)
 
 
+WIDE = 5 if JIT_OFF else 19
+LENGTHS = [2, 0, 3] if JIT_OFF else [5, 0, 9, 3, 9, 1, 4]
+"""Of sequences in a batch, in no order, and none as long as the batch."""
+ROOM = max(LENGTHS) + 1
+
+USUAL = {"layers": 1, "bidirectional": False, "projection": 0, "bias": True}
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"layers": 2},
+    {"bidirectional": True},
+    {"layers": 3, "bidirectional": True, "bias": False},
+    {"projection": 2},
+    {"layers": 2, "bidirectional": True, "projection": 3},
+]
+"""What is not usual about a case."""
+
+
+def ragged(shape: dict[str, Any], dtype: str = "float64", batch_first: bool = False, **options: Any) -> Any:
+    """A layer, and for a batch of LENGTHS what `run` takes."""
+    case = Case(
+        1, dtype, 3, WIDE, batch_first=batch_first, steps=ROOM, batch=len(LENGTHS), lengths=None, state=True,
+        d_state=True, **USUAL | shape,
+    )
+    x, state, dy, d_state = case.given()
+    return case.layer(**options), x, state, LENGTHS, dy, d_state
+
+
 def by_oracle(layer: nn.LSTM, x: Any, state: Any = None, lengths: Any = None, **masks: Any) -> dict[str, Any]:
     """What `run` gives forwards, by the oracle, in float64; x is (T, batch, input)."""
     parameters = {name: value.astype(float) for name, value in layer.parameters.items()}
