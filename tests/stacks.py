@@ -79,7 +79,7 @@ LENGTHS = [2, 0, 3] if JIT_OFF else [5, 0, 9, 3, 9, 1, 4]
 """Of sequences in a batch, in no order, and none as long as the batch."""
 ROOM = max(LENGTHS) + 1
 
-USUAL = {"layers": 1, "bidirectional": False, "projection": 0, "bias": True}
+USUAL = {"hidden": WIDE, "layers": 1, "bidirectional": False, "projection": 0, "bias": True}
 SHAPES: list[dict[str, Any]] = [
     {},
     {"layers": 2},
@@ -94,7 +94,7 @@ SHAPES: list[dict[str, Any]] = [
 def ragged(shape: dict[str, Any], dtype: str = "float64", batch_first: bool = False, **options: Any) -> Any:
     """A layer, and for a batch of LENGTHS what `run` takes."""
     case = Case(
-        1, dtype, 3, WIDE, batch_first=batch_first, steps=ROOM, batch=len(LENGTHS), lengths=None, state=True,
+        1, dtype, 3, batch_first=batch_first, steps=ROOM, batch=len(LENGTHS), lengths=None, state=True,
         d_state=True, **USUAL | shape,
     )
     x, state, dy, d_state = case.given()
@@ -112,11 +112,14 @@ def by_oracle(layer: nn.LSTM, x: Any, state: Any = None, lengths: Any = None, **
 
 
 def close(ours: Any, wanted: Any, dtype: Any, what: Any = "") -> None:
-    """Same shape, that dtype, and values within 1e-12 (float32: 1e-5) of the largest."""
+    """Same shape, that dtype, and values within 1e-12 (float32: 1e-5) of the largest.
+
+    Or of 1e-3: what saturated gates leave next to nothing of has few digits.
+    """
     ours, wanted = numpy.asarray(ours), numpy.asarray(wanted)
     assert ours.dtype == dtype, what
     assert ours.shape == wanted.shape, what
-    atol = {"float64": 1e-12, "float32": 1e-5}[numpy.dtype(dtype).name] * numpy.abs(wanted).max(initial=0)
+    atol = {"float64": 1e-12, "float32": 1e-5}[numpy.dtype(dtype).name] * numpy.abs(wanted).max(initial=1e-3)
     numpy.testing.assert_allclose(ours, wanted, rtol=0, atol=atol, err_msg=str(what))
 
 

@@ -118,19 +118,6 @@ def test_equal_lengths_are_none(shape):
     same(run(layer, x, state, [len(x)] * x.shape[1], dy, d_state), whole)
 
 
-@both
-@pytest.mark.parametrize("shape", SHAPES[3:], ids=str)
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "ragged"])
-def test_any_number_of_threads_gives_the_same_bits(monkeypatch, shape, dtype, lengths):
-    monkeypatch.setattr("fastlstm.cores.SHARE", 1)  # however little there is to do
-    layer, x, state, _, dy, d_state = ragged(shape, dtype, recurrent_dropout=0 if "projection" in shape else 0.3)
-    kept, runs = layer.generator.bit_generator.state, []
-    for layer.n_threads in (1, 2, 3, 8):
-        layer.generator.bit_generator.state = kept
-        runs.append(run(layer, x, state, lengths, dy, d_state))
-        same(runs[-1], runs[0])
-
-
 @shapes
 @pytest.mark.parametrize("lengths", [None, [0, 0]])
 def test_without_steps_states_and_their_gradients_pass_through(shape, lengths):
