@@ -68,7 +68,7 @@ class Watch:
                 self._products(dict(zip(inspect.signature(kernel.py_func).parameters, args, strict=True)))
             copies = self._called(name, kernel, args)
             for array, copy in zip(args, copies, strict=True):
-                # A changed one only: the caller may have given one array twice.
+                # A changed one only: the caller may have given two views of one array.
                 if isinstance(array, numpy.ndarray) and array.tobytes() != copy.tobytes():
                     array[...] = copy
 
@@ -76,7 +76,9 @@ class Watch:
         return call
 
     def _called(self, name: str, kernel: Any, args: Any) -> list[Any]:
-        copies = [self.guards.copy(a) if isinstance(a, numpy.ndarray) else a for a in args]  # type: ignore[union-attr]
+        arrays = {id(a): a for a in args if isinstance(a, numpy.ndarray)}  # one that is given twice is one still
+        guarded = {key: self.guards.copy(a) for key, a in arrays.items()}  # type: ignore[union-attr]
+        copies = [guarded.get(id(a), a) for a in args]
         print(name, *(a.shape if isinstance(a, numpy.ndarray) else a for a in args), flush=True)
         kernel(*copies)
         return copies
@@ -118,6 +120,7 @@ def results(
     d_input, d_state = layer.backward(tape, output, state)
     step = layer.stepper(len(lengths))
     found += [output, *state, d_input, *d_state, layer.gradients.flat, *(step(row).copy() for row in x), *step.state]
+    found += stack_results(x, lengths, size, truncate, stride, workers)
     parameters, gradient = rng.standard_normal((2, inputs * size)).astype(dtype)
     for optimiser in (
         SGD(clip_norm=1.0), SGD(momentum=0.5, nesterov=True), Adam(), RMSprop(), RMSprop(momentum=0.5, centered=True)
@@ -134,6 +137,27 @@ def results(
     for nabla in network._back_prop(rng.standard_normal((inputs, 1)), rng.random((outputs, 1))):
         found += nabla
     return [*found, *network.weights]
+
+
+def stack_results(
+    x: Any, lengths: list[int], size: int, truncate: int | None, stride: int, workers: int
+) -> list[Any]:
+    """Layers in both directions that drop states, and some with a projection, on x (T, batch, input)."""
+    kinds: list[dict[str, Any]] = [{"num_layers": 2, "bidirectional": True, "recurrent_dropout": 0.5}]
+    if size > 1:
+        kinds.append({"num_layers": 2, "proj_size": size // 2})
+    found = []
+    for kind in kinds:
+        layer = nn.LSTM(x.shape[2], size, **kind, dtype=x.dtype, seed=0, n_threads=workers)
+        output, state, tape = layer.forward(x, None, lengths)
+        found += [output, *state, layer(x, state, lengths)[0]]
+        for reach in (None,) if layer.proj_size else (None, truncate):
+            d_input, d_state = layer.backward(tape, output, state, reach, stride)
+            found += [d_input, *d_state, layer.gradients.flat.copy()]
+        if not layer.bidirectional:
+            step = layer.stepper(x.shape[1])
+            found += [*(step(row).copy() for row in x), *step.state]
+    return found
 
 
 def dense_results(rng: numpy.random.Generator, x: Any, outputs: int, workers: int) -> list[Any]:

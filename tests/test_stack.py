@@ -1,5 +1,8 @@
 """`fastlstm.nn.LSTM` with layers over layers, both directions, projections and sequences of several lengths."""
 
+import copy
+import pickle
+
 import numpy
 import pytest
 
@@ -194,3 +197,34 @@ def test_the_reverse_direction_is_a_layer_on_reversed_sequences(truncation):
             numpy.testing.assert_array_equal(value, whole[name + ("_reverse" if k else "")], name)
         total = total + numpy.take_along_axis(found["dx"], order, 0)
     numpy.testing.assert_array_equal(whole["dx"], total)
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_stacks_in_a_sequential(clone):
+    def layers():
+        return (
+            nn.LSTM(3, 4, 2, bidirectional=True, dropout=0.5, recurrent_dropout=0.3, dtype="float64", seed=1),
+            nn.LSTM(8, 5, 2, proj_size=3, dtype="float64", seed=2), nn.Dense(3, 2, dtype="float64", seed=3),
+        )  # fmt: skip
+
+    first, second, dense = layers()
+    model = nn.Sequential(*layers())
+    x, dy = numpy.random.default_rng(1).standard_normal((2, 4, 2, 3))
+    dy = dy[..., :2]
+    a, state, tape = first.forward(x)
+    b, other, other_tape = second.forward(a)
+    y, _, dense_tape = dense.forward(b)
+    back = dense.backward(dense_tape, dy)[0]
+    back, d_other = second.backward(other_tape, back, other)
+    dx, d_state = first.backward(tape, back, state)
+    wanted = numpy.concatenate([layer.gradients.flat for layer in (first, second, dense)])
+    for each in (model, clone(nn.Sequential(*layers()))):
+        output, final, held = each.forward(x)
+        d_input, initial = each.backward(held, dy, final)
+        for found, one, two in [(final, state, other), (initial, d_state, d_other)]:
+            numpy.testing.assert_array_equal(found[0], one)
+            numpy.testing.assert_array_equal([*found[1][0].ravel(), *found[1][1].ravel()], numpy.concatenate(
+                [part.ravel() for part in two]))
+        numpy.testing.assert_array_equal(output, y)
+        numpy.testing.assert_array_equal(d_input, dx)
+        numpy.testing.assert_array_equal(each.gradients.flat, wanted)
