@@ -142,22 +142,19 @@ def results(
 def stack_results(
     x: Any, lengths: list[int], size: int, truncate: int | None, stride: int, workers: int
 ) -> list[Any]:
-    """Layers in both directions that drop states, and some with a projection, on x (T, batch, input)."""
-    kinds: list[dict[str, Any]] = [{"num_layers": 2, "bidirectional": True, "recurrent_dropout": 0.5}]
-    if size > 1:
-        kinds.append({"num_layers": 2, "proj_size": size // 2})
-    found = []
-    for kind in kinds:
-        layer = nn.LSTM(x.shape[2], size, **kind, dtype=x.dtype, seed=0, n_threads=workers)
-        output, state, tape = layer.forward(x, None, lengths)
-        found += [output, *state, layer(x, state, lengths)[0]]
-        for reach in (None,) if layer.proj_size else (None, truncate):
-            d_input, d_state = layer.backward(tape, output, state, reach, stride)
-            found += [d_input, *d_state, layer.gradients.flat.copy()]
-        if not layer.bidirectional:
-            step = layer.stepper(x.shape[1])
-            found += [*(step(row).copy() for row in x), *step.state]
-    return found
+    """Layers in both directions that drop states, and one with a projection, on x (T, batch, input)."""
+    layer = nn.LSTM(x.shape[2], size, 2, bidirectional=True, recurrent_dropout=0.5, dtype=x.dtype, n_threads=workers,
+                    seed=0)
+    output, state, tape = layer.forward(x, None, lengths)
+    d_input, d_state = layer.backward(tape, output, state, truncate, stride)
+    found = [output, *state, d_input, *d_state, layer.gradients.flat]
+    if size == 1:
+        return found  # there is nothing smaller to project it to
+    layer = nn.LSTM(x.shape[2], size, proj_size=size // 2, dtype=x.dtype, n_threads=workers, seed=0)
+    output, state, tape = layer.forward(x, None, lengths)
+    d_input, d_state = layer.backward(tape, output, state)
+    step = layer.stepper(x.shape[1])
+    return [*found, output, *state, d_input, *d_state, layer.gradients.flat, *(step(row).copy() for row in x)]
 
 
 def dense_results(rng: numpy.random.Generator, x: Any, outputs: int, workers: int) -> list[Any]:
