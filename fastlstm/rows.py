@@ -103,7 +103,8 @@ class RaggedRows(Rows):
 
     def take(self, array: Array) -> Array:
         """As `Rows.take`; always new."""
-        return numpy.take(array.reshape(-1, array.shape[2]), self._place, axis=0)
+        rows: Array = numpy.take(array.reshape(-1, array.shape[2]), self._place, axis=0)
+        return rows
 
     def give(self, rows: Array) -> Array:
         """As `Rows.give`; always new."""
