@@ -12,7 +12,6 @@ from fastlstm.layer import Run, Weights
 from fastlstm.rows import Rows
 from fastlstm.workspace import fresh
 
-
 NO_PROJECTION = numpy.empty((0, 0))
 
 
@@ -66,12 +65,12 @@ class Cell:
     @property
     def inputs(self) -> int:
         """Features of a row of x."""
-        return self.weights.w.shape[1]
+        return int(self.weights.w.shape[1])
 
     @property
     def output_size(self) -> int:
         """Features of an output."""
-        return self.weights.u.shape[1]
+        return int(self.weights.u.shape[1])
 
     def forward(
         self, rows: Rows, x: Array, h: Array, c: Array, keep: bool, mask: Array | None, n_threads: int | None
@@ -140,7 +139,7 @@ def _own(weights: Weights) -> Weights:
 
 
 def _final_cells(rows: Rows, run: Run, keep: bool) -> Array:
-    return layer.from_vectors(rows.last(run.cells, 1) if keep else run.cells, run.hidden.shape[1])
+    return layer.from_vectors(rows.last(run.cells) if keep else run.cells, run.hidden.shape[1])
 
 
 @dataclass(frozen=True)
@@ -170,18 +169,17 @@ class ProjectedCell(Cell):
         w, u, size = self.weights.w, self.weights.u, self.projection.shape[1]
         product = numpy.empty((len(u), size), u.dtype)
         linear(u, numpy.ascontiguousarray(self.projection.T), product, n_threads)
-        return Weights(numpy.concatenate([w, u], axis=1), product, self.weights.b, self.weights.order, self.weights.codes)
+        both = numpy.concatenate([w, u], axis=1)
+        return Weights(both, product, self.weights.b, self.weights.order, self.weights.codes)
 
     def forward(
         self, rows: Rows, x: Array, h: Array, c: Array, keep: bool, mask: Array | None, n_threads: int | None
     ) -> Passed:
         """As `Cell.forward`; there must be no mask."""
-        (count, inputs), there = x.shape, rows.there(0)
+        (count, inputs), there = x.shape, rows.first()
         both = numpy.zeros((count, inputs + h.shape[1]), x.dtype)
         both[:, :inputs], both[:there, inputs:] = x, h[:there]
-        run = layer.forwards(
-            self.folded(n_threads), both, rows.offsets, numpy.zeros_like(c), c, keep, n_threads
-        )
+        run = layer.forwards(self.folded(n_threads), both, rows.offsets, numpy.zeros_like(c), c, keep, n_threads)
         states = fresh("states", (rows.batch + count, h.shape[1]), x.dtype)
         states[: rows.batch] = h
         linear(run.hidden[rows.batch :], self.projection, states[rows.batch :], n_threads)
@@ -192,7 +190,7 @@ class ProjectedCell(Cell):
         gradients: Gradients, d_x: Array, n_threads: int | None,
     ) -> tuple[Array, Array]:
         """As `Cell.backward`."""
-        weights, projection, inputs, there = self.folded(n_threads), self.projection, d_x.shape[1], rows.there(0)
+        weights, projection, inputs, there = self.folded(n_threads), self.projection, d_x.shape[1], rows.first()
         hidden, dtype = run.hidden[rows.batch :], delta.dtype
         d_states = numpy.zeros((rows.batch + len(delta), len(projection)), dtype)
         d_states[rows.batch :] = delta

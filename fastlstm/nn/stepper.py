@@ -178,7 +178,7 @@ class Stepper:
         """
         if type(input) is not numpy.ndarray or input.shape != self._shape or input.dtype != self._x.dtype:
             input = checks.shaped_array("input", input, self._shape, self._x.dtype)
-        x = input
+        x: Array = input
         # Kernels are compiled for contiguous arrays that could be written; an output may be about to be overwritten.
         if not x.flags.carray or x.base is self._levels[0].hidden:
             x = self._x
