@@ -114,13 +114,9 @@ def results(
         sums = tuple(numpy.zeros(shape, dtype) for shape in ((size, inputs), (size, size), (size,)))
         getattr(model, f"back_prop_{gate}_gate")(*vectors, rng.standard_normal(inputs), sums, None)
         found += [*sums, vectors[1]]
-    layer = nn.LSTM(inputs, size, dtype=dtype, seed=0, n_threads=workers)
     x = rng.standard_normal((max(lengths), len(lengths), inputs)).astype(dtype)
-    output, state, tape = layer.forward(x)
-    d_input, d_state = layer.backward(tape, output, state)
-    step = layer.stepper(len(lengths))
-    found += [output, *state, d_input, *d_state, layer.gradients.flat, *(step(row).copy() for row in x), *step.state]
-    found += stack_results(x, lengths, size, truncate, stride, workers)
+    output, *others = stack_results(x, lengths, size, truncate, stride, workers)
+    found += [output, *others]
     parameters, gradient = rng.standard_normal((2, inputs * size)).astype(dtype)
     for optimiser in (
         SGD(clip_norm=1.0), SGD(momentum=0.5, nesterov=True), Adam(), RMSprop(), RMSprop(momentum=0.5, centered=True)
@@ -142,19 +138,18 @@ def results(
 def stack_results(
     x: Any, lengths: list[int], size: int, truncate: int | None, stride: int, workers: int
 ) -> list[Any]:
-    """Layers in both directions that drop states, and one with a projection, on x (T, batch, input)."""
-    layer = nn.LSTM(x.shape[2], size, 2, bidirectional=True, recurrent_dropout=0.5, dtype=x.dtype, n_threads=workers,
-                    seed=0)
-    output, state, tape = layer.forward(x, None, lengths)
-    d_input, d_state = layer.backward(tape, output, state, truncate, stride)
-    found = [output, *state, d_input, *d_state, layer.gradients.flat]
-    if size == 1:
-        return found  # there is nothing smaller to project it to
-    layer = nn.LSTM(x.shape[2], size, proj_size=size // 2, dtype=x.dtype, n_threads=workers, seed=0)
-    output, state, tape = layer.forward(x, None, lengths)
-    d_input, d_state = layer.backward(tape, output, state)
+    """Layers in both directions that drop states, and one that projects its own, on x (T, batch, input)."""
+    found: list[Any] = []
+    for kind, truncation in (
+        ({"num_layers": 2, "bidirectional": True, "recurrent_dropout": 0.5}, (truncate, stride)),
+        ({"proj_size": size // 2}, ()),  # 0, which is none, for a single unit
+    ):
+        layer = nn.LSTM(x.shape[2], size, **kind, dtype=x.dtype, seed=0, n_threads=workers)  # type: ignore[arg-type]
+        output, state, tape = layer.forward(x, None, lengths)
+        d_input, d_state = layer.backward(tape, output, state, *truncation)
+        found += [output, *state, d_input, *d_state, layer.gradients.flat]
     step = layer.stepper(x.shape[1])
-    return [*found, output, *state, d_input, *d_state, layer.gradients.flat, *(step(row).copy() for row in x)]
+    return [*found, *(step(row).copy() for row in x), *step.state]
 
 
 def dense_results(rng: numpy.random.Generator, x: Any, outputs: int, workers: int) -> list[Any]:
@@ -175,7 +170,7 @@ sizes = st.sampled_from([1, 3, 17, 37])
 
 
 @settings(
-    max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 @given(
     st.sampled_from([numpy.float32, numpy.float64]), st.sampled_from([1, 2, 3]), sizes, sizes, sizes,
