@@ -72,7 +72,7 @@ def test_saved_after_any_update(path: Path, data: str, settings: Any) -> None:
         assert ours.history["seconds"][-1] > 0
 
 
-@pytest.mark.parametrize("settings", [{}, {"k1": 2}, {"k1": 2, "k2": 5}])
+@pytest.mark.parametrize("settings", [{"k1": 3}, {"k1": 2, "k2": 5}])
 def test_dropout_goes_on(path: Path, settings: Any) -> None:
     def make() -> train.Trainer:
         lstm = nn.LSTM(streams.INPUTS, 4, 2, dropout=0.4, recurrent_dropout=0.3, dtype="float64", seed=1)
@@ -81,7 +81,7 @@ def test_dropout_goes_on(path: Path, settings: Any) -> None:
 
     whole, validation = make(), chunks([3])
     whole.fit(chunks(LENGTHS), epochs=2, validation=validation)
-    for stop in range(0, whole.updates + 1, 4 if JIT_OFF else 1):
+    for stop in range(1, whole.updates, 6 if JIT_OFF else 1):
         ours = make()
         ours.fit(chunks(LENGTHS), epochs=2, updates=stop, validation=validation, checkpoint=path)
         ours = train.Trainer.load(path)

@@ -86,7 +86,7 @@ def test_a_sequence_has_the_same_results_alone_and_in_company(rng, T, batch, I, 
 def test_stacks(dtype, lengths, shape):
     rates = {} if "projection" in shape else {"recurrent_dropout": 0.3}
     runs = []
-    for workers in (1, 2, 3, 8):
+    for workers in (1, 3) if JIT_OFF else (1, 2, 3, 8):
         layer, x, state, _, dy, d_state = ragged(shape, dtype, n_threads=workers, **rates)
         runs.append(run_stack(layer, x, state, lengths, dy, d_state) | {"called": layer(x, state, lengths)[0]})
         same(runs[-1], runs[0])
