@@ -9,9 +9,10 @@ from fastlstm import checks, cores
 from fastlstm.affine import linear
 from fastlstm.cell import Cell, ProjectedCell
 from fastlstm.checks import Array
-from fastlstm.layer import Weights, from_vectors, into_vectors
+from fastlstm.layer import Weights
 from fastlstm.nn import given
 from fastlstm.nn.given import State
+from fastlstm.vectors import from_vectors, into_vectors
 from fastlstm.workspace import fresh
 from fastlstm_kernels import pack, step
 from fastlstm_kernels.pack import blocks, panels_shape
