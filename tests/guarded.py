@@ -67,19 +67,18 @@ class Watch:
             if name == "backward":
                 self._products(dict(zip(inspect.signature(kernel.py_func).parameters, args, strict=True)))
             copies = self._called(name, kernel, args)
-            for array, copy in zip(args, copies, strict=True):
+            for array, copy in zip(arrays_of(args), arrays_of(copies), strict=True):
                 # A changed one only: the caller may have given two views of one array.
-                if isinstance(array, numpy.ndarray) and array.tobytes() != copy.tobytes():
+                if array.tobytes() != copy.tobytes():
                     array[...] = copy
 
         call.kernel = kernel  # type: ignore[attr-defined]
         return call
 
-    def _called(self, name: str, kernel: Any, args: Any) -> list[Any]:
-        arrays = {id(a): a for a in args if isinstance(a, numpy.ndarray)}  # one that is given twice is one still
-        guarded = {key: self.guards.copy(a) for key, a in arrays.items()}  # type: ignore[union-attr]
-        copies = [guarded.get(id(a), a) for a in args]
-        print(name, *(a.shape if isinstance(a, numpy.ndarray) else a for a in args), flush=True)
+    def _called(self, name: str, kernel: Any, args: Any) -> Any:
+        given = {id(a): a for a in arrays_of(args)}  # one that is given twice is one still
+        copies = replaced(args, {key: self.guards.copy(a) for key, a in given.items()})  # type: ignore[union-attr]
+        print(name, *replaced(args, {key: a.shape for key, a in given.items()}), flush=True)
         kernel(*copies)
         return copies
 
@@ -89,6 +88,20 @@ class Watch:
         known |= {"begin": 0, "end": min(1, len(known["offsets"]) - 1), "transposed": known["transposed_w"]}
         known["dz"] = numpy.ones_like(known["dz"])
         self._called("weight_gradients", kernel, [known[p] for p in inspect.signature(kernel.py_func).parameters])
+
+
+def arrays_of(args: Any) -> Any:
+    """The arrays among arguments, and in tuples among them."""
+    for a in args:
+        if isinstance(a, tuple):
+            yield from arrays_of(a)
+        elif isinstance(a, numpy.ndarray):
+            yield a
+
+
+def replaced(args: Any, others: dict[int, Any]) -> Any:
+    """Arguments with others for those arrays."""
+    return tuple(replaced(a, others) if isinstance(a, tuple) else others.get(id(a), a) for a in args)
 
 
 def scratch(size: int) -> Any:
