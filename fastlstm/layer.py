@@ -212,7 +212,7 @@ def _ready(job: Job, offsets: Array, keep: bool, take: Take, results: Take, behi
     count = blocks(size, dtype)
     fed = hidden = results("hidden" + behind, (batch + rows, size), dtype)
     hidden[:batch] = job.h
-    mask = numpy.empty((0, size), dtype) if job.mask is None else job.mask
+    mask = kept("no_mask", (0, size), dtype) if job.mask is None else job.mask
     if len(mask):
         fed = take("fed" + behind, hidden.shape, dtype)
         fed[:batch] = job.h * mask
@@ -273,7 +273,7 @@ def backwards(
             if reach is not None:
                 back.truncated(reach, stride, workers)
             elif not apart:
-                kernels.backward(*back.arguments(), workers)
+                kernels.backward(*(*back.arguments(), workers))
             kernels.unpack(back.sums, back.job.weights.order, *back.job.gradients, workers)
     return [(from_vectors(back.delta_h, size), from_vectors(back.delta_c, size)) for back in backs]
 
@@ -294,7 +294,7 @@ class _Back:
         self.delta_h = into_vectors(final_h, run.gates.shape[2])
         self.delta_c = into_vectors(final_c, run.cells.shape[2])
 
-    def arguments(self) -> Any:
+    def arguments(self) -> tuple[Any, ...]:
         """Those of `kernels.backward`, but for the last."""
         run, (count, rows, width) = self.job.run, self.job.run.gates.shape
         dz = kept("dz" + self.behind, (count, room(self.batch, rows, count, self.dtype), width), self.dtype)
