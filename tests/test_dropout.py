@@ -196,3 +196,15 @@ def test_windows_are_runs_from_a_constant_state(monkeypatch, truncate, stride, t
         total[begin:end] += layer.backward(run_again(x[begin:end], before)[2], errors)[0]
     close(dx, total, "float64")
     close(found, layer.gradients.flat, "float64")
+
+
+@kinds
+def test_steps_go_back_in_several_turns(monkeypatch, lengths):
+    layer, x, state, _, dy, d_state = ragged({"bidirectional": True}, recurrent_dropout=0.4)
+    kept = layer.generator.bit_generator.state
+    at_once = run(layer, x, state, lengths, dy, d_state)
+    monkeypatch.setattr("fastlstm.layer.DEPTH", 5)
+    monkeypatch.setattr("fastlstm.layer.ROOM", 1)
+    layer.generator.bit_generator.state = kept
+    for name, value in run(layer, x, state, lengths, dy, d_state).items():
+        close(value, at_once[name], "float64", name)
