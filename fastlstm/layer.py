@@ -75,6 +75,10 @@ class Run:
         Cell states of each vector of units; the final ones where nothing was kept.
     hidden : (batch + N, H) array
         Hidden states, the initial ones first.
+    mask : (batch, H) array
+        What hidden states were multiplied with on their way to the next step; without rows: nothing.
+    fed : (batch + N, H) array
+        Hidden states times the mask; `hidden` itself without one.
     """
 
     x: Array
@@ -82,6 +86,8 @@ class Run:
     gates: Array
     cells: Array
     hidden: Array
+    mask: Array
+    fed: Array
 
 
 def _board(workers: int) -> Array:
@@ -96,7 +102,7 @@ def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
 
 def forwards(
     weights: Weights, x: Array, offsets: Array, h: Array, c: Array, keep: bool, n_threads: int | None,
-    take: Take = fresh, results: Take = fresh,
+    take: Take = fresh, results: Take = fresh, mask: Array | None = None,
 ) -> Run:
     """Run over all steps.
 
@@ -115,11 +121,19 @@ def forwards(
         At most so many threads.
     take, results : callables
         Where the tape comes from, and `hidden`.
+    mask : (batch, H) array, optional
+        What the hidden states of each sequence are multiplied with on their way to the next step.
     """
     (batch, size), (rows, inputs), dtype = h.shape, x.shape, x.dtype
     count = blocks(size, dtype)
     hidden = results("hidden", (batch + rows, size), dtype)
     hidden[:batch] = h
+    fed = hidden
+    if mask is None:
+        mask = numpy.empty((0, size), dtype)
+    else:
+        fed = take("fed", hidden.shape, dtype)
+        fed[:batch] = h * mask
     if keep:
         gates = take("gates", (count, rows, 4 * lanes(dtype)), dtype)
         cells = take("cells", (count, batch + rows, lanes(dtype)), dtype)
@@ -129,9 +143,10 @@ def forwards(
     cells[:, :batch] = into_vectors(c, lanes(dtype))
     with borrowed(n_threads, 8 * rows * size * (size + inputs)) as workers:
         kernels.forward(
-            x, offsets, weights.panels(workers), *weights.codes, keep, gates, cells, hidden, _board(workers), workers
+            x, offsets, weights.panels(workers), *weights.codes, keep, mask, gates, cells, hidden, fed, _board(workers),
+            workers,
         )
-    return Run(x, offsets, gates, cells, hidden)
+    return Run(x, offsets, gates, cells, hidden, mask, fed)
 
 
 def preactivations(weights: Weights, run: Run, n_threads: int | None) -> Array:
@@ -211,8 +226,8 @@ def backwards(
         if truncate is None or truncate >= (groups - 1) * stride:
             dz = kept("dz", (count, room(batch, rows, count, dtype), width), dtype)
             kernels.backward(
-                run.offsets, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h, delta_c,
-                dz, sums, d_x, scratch, _board(workers), workers,
+                run.offsets, u, w, *weights.codes, run.mask, run.x, run.gates, run.cells, run.fed, delta, delta_h,
+                delta_c, dz, sums, d_x, scratch, _board(workers), workers,
             )
         else:
             initial_h, initial_c = delta_h.copy(), delta_c.copy()
@@ -222,8 +237,8 @@ def backwards(
             lines = room(batch, groups * batch, count, dtype) // batch * batch if together else max(TILE, BLOCK)
             stores = 1 if together else workers
             kernels.truncated_backward(
-                run.offsets, truncate, stride, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta,
-                delta_h, delta_c, initial_h, initial_c, kept("delta_h", (stores, len(u), lines, width), dtype),
+                run.offsets, truncate, stride, u, w, *weights.codes, run.mask, run.x, run.gates, run.cells, run.fed,
+                delta, delta_h, delta_c, initial_h, initial_c, kept("delta_h", (stores, len(u), lines, width), dtype),
                 kept("delta_c", (stores, count, lines, vector), dtype),
                 kept("factors", (count, rows, FACTORS * vector), dtype), kept("dz", run.gates.shape, dtype),
                 kept("tiles", (workers, count, max(TILE, batch), width), dtype), sums, d_x, scratch, _board(workers),

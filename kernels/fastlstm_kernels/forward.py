@@ -5,12 +5,17 @@ of falling length: step t owns rows ``offsets[t]`` to ``offsets[t + 1] - 1`` and
 simply not there. State arrays carry `batch` rows of initial state in front, so row n of a step finds the state
 before it by its place in the step before; see `previous_row`.
 
+What a step gives to the next one, `fed`, is the hidden state itself, or that times a mask which stays the same for all
+steps of a sequence: the dropout of Gal & Ghahramani (2016), "A theoretically grounded application of dropout in
+recurrent neural networks", section 4.
+
 Workers share the units of each step: each reads its part of the weights only, which then stays in its cache. Where a
 step is too small to wait for others after it, each worker runs all time steps of its own sequences instead.
 """
 
 from typing import Any
 
+from fastlstm_kernels.activations import times_rows
 from fastlstm_kernels.arrays import Array, Index, intp
 from fastlstm_kernels.gates import cell_forward
 from fastlstm_kernels.jit import jit
@@ -120,7 +125,7 @@ def step_panels(
 @jit(device=True, inline=True)
 def _step(
     t: int, row: int, rows: int, first: int, last: int, keep: bool, offsets: Index, inputs: int, panels: Array,
-    code_c: int, code_h: int, z: Array, at: int, cells: Array, hidden: Array,
+    code_c: int, code_h: int, mask: Array, z: Array, at: int, cells: Array, hidden: Array, fed: Array,
 ) -> None:
     """One step of some sequences and panels, whose inputs have been added into z."""
     size, width, vector = hidden.shape[1], panels.shape[2], cells.shape[2]
@@ -128,16 +133,21 @@ def _step(
     before, here = previous_row(offsets, batch, t) + row, batch + offsets[t] + row
     s_prev, s = (before, here) if keep else (row, row)
     step_panels(
-        code_c, code_h, rows, first, last, size, hidden, before * size, panels, (1 + inputs) * width,
+        code_c, code_h, rows, first, last, size, fed, before * size, panels, (1 + inputs) * width,
         panels.shape[1] * width, z, at * width, z.shape[1] * width, cells, s_prev * vector, cells, s * vector,
         cells.shape[1] * vector, hidden, here * size,
     )
+    if mask.shape[0]:
+        unit, place = first * vector, here * size + first * vector
+        times_rows(
+            rows, min(size, last * vector) - unit, hidden, place, size, mask, row * size + unit, size, fed, place, size
+        )
 
 
 @jit(device=True)
 def _forward_worker(
     worker: int, workers: int, by_unit: bool, board: Array, keep: bool, offsets: Index, x: Array, panels: Array,
-    code_c: int, code_h: int, z: Array, cells: Array, hidden: Array,
+    code_c: int, code_h: int, mask: Array, z: Array, cells: Array, hidden: Array, fed: Array,
 ) -> None:
     duration, inputs = offsets.shape[0] - 1, x.shape[1]
     if not by_unit:
@@ -149,7 +159,8 @@ def _forward_worker(
             at = row + offsets[t] if keep else row
             add_inputs(x, row + offsets[t], rows, panels, NONE, panels.shape[0], z, at)
             _step(
-                t, row, rows, NONE, panels.shape[0], keep, offsets, inputs, panels, code_c, code_h, z, at, cells, hidden
+                t, row, rows, NONE, panels.shape[0], keep, offsets, inputs, panels, code_c, code_h, mask, z, at, cells,
+                hidden, fed,
             )
         return
     begin = end = NONE
@@ -170,8 +181,8 @@ def _forward_worker(
                 many = offsets[end] - offsets[begin]
                 add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
             _step(
-                t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, z, offsets[t] - origin,
-                cells, hidden,
+                t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, mask, z,
+                offsets[t] - origin, cells, hidden, fed,
             )
             done(board, part, t)
             part = take(board, worker, workers, t)
@@ -179,8 +190,8 @@ def _forward_worker(
 
 @jit()
 def forward(
-    x: Array, offsets: Index, panels: Array, code_c: int, code_h: int, keep: bool, z: Array, cells: Array,
-    hidden: Array, board: Array, workers: int,
+    x: Array, offsets: Index, panels: Array, code_c: int, code_h: int, keep: bool, mask: Array, z: Array, cells: Array,
+    hidden: Array, fed: Array, board: Array, workers: int,
 ) -> None:
     """Run the cell over every step; mirrors `oracle.LSTM.feed_forward_and_cache`.
 
@@ -196,6 +207,8 @@ def forward(
         Activation codes a0 and a1.
     keep : bool
         Whether all that the way back needs is kept.
+    mask : (batch, H) array
+        What the hidden states of each sequence are multiplied with on their way to the next step. Without rows: ones.
     z : (units / lanes rounded up, rows, 4 lanes) array
         Overwritten. To be kept it has N rows, and then it holds the gates F, I, C, Hf of each vector of units;
         otherwise TOGETHER rows, and at least as many as a step.
@@ -203,6 +216,8 @@ def forward(
         Cell states: kept for all rows, after `batch` initial ones; or carried in place.
     hidden : (batch + N, H) array
         The first `batch` rows hold the initial state; the rest is written.
+    fed : (batch + N, H) array
+        The same times the mask, the initial state too; `hidden` itself where there is no mask.
     board : (workers, `phases.BOARD`) int64 array
         Overwritten.
     workers : int
@@ -215,7 +230,9 @@ def forward(
     clear(board)
     by_unit = shares_units(hidden.shape[0] - offsets[-1], hidden.shape[1], panels.shape[0], workers)
     share(
-        _forward_worker, (by_unit, board, keep, offsets, x, panels, code_c, code_h, z, cells, hidden), workers
+        _forward_worker,
+        (by_unit, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells, hidden, fed),
+        workers,
     )
 
 
