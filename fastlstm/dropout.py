@@ -25,4 +25,5 @@ def mask(generator: numpy.random.Generator, shape: tuple[int, ...], rate: float,
         0 or 1 / (1 - rate).
     """
     scale = dtype.type(0 if rate == 1 else 1 / (1 - rate))
-    return (generator.random(shape) >= rate) * scale
+    drawn: Array = (generator.random(shape) >= rate) * scale
+    return drawn

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy
 
+from fastlstm import layer
 from fastlstm.cell import Cell, Gradients
 from fastlstm.checks import Array
 from fastlstm.layer import Run
 from fastlstm.rows import Rows
-from fastlstm.workspace import fresh
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,16 @@ def forwards(
     for level, directions in enumerate(cells):
         if level and dropped:
             x = x * dropped[level - 1]
+        first = len(runs)
+        jobs = [
+            cell.job(rows, rows.reversed(x) if k > first else x, h[k], c[k], masks[k] if masks else None, n_threads)
+            for k, cell in enumerate(directions, first)
+        ]
+        runs += layer.forwards(jobs, rows.offsets, keep, n_threads)
         outputs = []
-        for direction, cell in enumerate(directions):
-            k = len(runs)
-            given = rows.reversed(x) if direction else x
-            passed = cell.forward(rows, given, h[k], c[k], keep, masks[k] if masks else None, n_threads)
-            runs.append(passed.run)
-            final_h[k], final_c[k] = passed.h, passed.c
-            outputs.append(rows.reversed(passed.output) if direction else passed.output)
+        for k, cell in enumerate(directions, first):
+            output, final_h[k], final_c[k] = cell.result(rows, runs[k], h[k], keep, n_threads)
+            outputs.append(rows.reversed(output) if k > first else output)
         x = outputs[0] if len(outputs) == 1 else numpy.concatenate(outputs, axis=1)
     return StackRun(rows, runs, dropped), x, final_h, final_c
 
@@ -105,24 +107,26 @@ def backwards(
     d_h, d_c : (layers · directions, batch, size) arrays
         Gradients at the initial states.
     """
-    rows, d_h, d_c = run.rows, [], []
-    k = len(run.runs)
+    rows, first = run.rows, len(run.runs)
+    finals = [None if final is None else (final[0][k], final[1][k]) for k in range(first)]
+    d_h, d_c = ([delta] * first for _ in range(2))
     for level in range(len(cells) - 1, -1, -1):
         if level < len(run.dropped):
             delta = delta * run.dropped[level]
-        parts = []
-        for direction in range(len(cells[level]) - 1, -1, -1):
-            k -= 1
-            cell = cells[level][direction]
-            own = delta[:, direction * cell.output_size : (direction + 1) * cell.output_size]
-            own = rows.reversed(own) if direction else numpy.ascontiguousarray(own)
-            d_x = fresh("d_x", (len(delta), gradients[k].w.shape[1]), delta.dtype)
-            d_initial = cell.backward(
-                rows, run.runs[k], own, None if final is None else (final[0][k], final[1][k]), truncate, stride,
-                gradients[k], d_x, n_threads,
+        directions = cells[level]
+        first -= len(directions)
+        size = directions[0].output_size
+        parts = [numpy.ascontiguousarray(delta[:, :size]), *(rows.reversed(delta[:, size:]) for _ in directions[1:])]
+        jobs = [
+            cell.back_job(rows, run.runs[k], part, finals[k], gradients[k], n_threads)
+            for k, (cell, part) in enumerate(zip(directions, parts, strict=True), first)
+        ]
+        initial = layer.backwards(jobs, truncate, stride, True, n_threads)
+        d_inputs = []
+        for k, cell in enumerate(directions, first):
+            d_x, d_h[k], d_c[k] = cell.back_result(
+                rows, jobs[k - first], finals[k], initial[k - first], gradients[k], n_threads
             )
-            d_h.append(d_initial[0])
-            d_c.append(d_initial[1])
-            parts.append(rows.reversed(d_x) if direction else d_x)
-        delta = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-    return delta, numpy.stack(d_h[::-1]), numpy.stack(d_c[::-1])
+            d_inputs.append(rows.reversed(d_x) if k > first else d_x)
+        delta = sum(d_inputs[1:], d_inputs[0])
+    return delta, numpy.stack(d_h), numpy.stack(d_c)

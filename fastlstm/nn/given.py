@@ -20,9 +20,7 @@ def state(name: str, value: Any, shapes: tuple[tuple[int, ...], tuple[int, ...]]
     """
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"{name} must be a tuple of two arrays, hidden and cell, got {type(value).__name__}")
-    hidden, cell = (
-        checks.shaped_array(f"{name}[{k}]", part, shape, dtype) for k, (part, shape) in enumerate(zip(value, shapes))
-    )
+    hidden, cell = (checks.shaped_array(f"{name}[{k}]", value[k], shapes[k], dtype) for k in range(2))
     return hidden, cell
 
 

@@ -21,7 +21,8 @@ def shapes(
     input_size: int, hidden_size: int, num_layers: int, directions: int, proj_size: int, bias: bool
 ) -> dict[str, tuple[int, ...]]:
     """torch's names in its order, with the shapes."""
-    output, rows, found = proj_size or hidden_size, 4 * hidden_size, {}
+    output, rows = proj_size or hidden_size, 4 * hidden_size
+    found: dict[str, tuple[int, ...]] = {}
     for suffix in suffixes(num_layers, directions):
         below = input_size if suffix.startswith("l0") else output * directions
         found[f"weight_ih_{suffix}"] = (rows, below)
@@ -44,12 +45,12 @@ def set_orthogonal(parameters: Buffer, hidden_size: int, generator: numpy.random
     """Let each gate's recurrent weights have orthonormal columns, drawn evenly (Saxe et al. 2014)."""
     for name, weight in parameters.items():
         if name.startswith("weight_hh"):
-            for gate in range(4):
-                weight[gate * hidden_size : (gate + 1) * hidden_size] = _orthogonal(weight.shape[1], hidden_size, generator)
+            for gate in weight.reshape(4, hidden_size, -1):
+                gate[...] = _orthogonal(gate.shape, generator)
 
 
-def _orthogonal(columns: int, rows: int, generator: numpy.random.Generator) -> Array:
-    q, r = numpy.linalg.qr(generator.standard_normal((rows, columns)))
+def _orthogonal(shape: tuple[int, ...], generator: numpy.random.Generator) -> Array:
+    q, r = numpy.linalg.qr(generator.standard_normal(shape))
     # The signs of R's diagonal, which are the algorithm's choice, would else favour some matrices.
     signed: Array = q * numpy.where(numpy.diag(r) < 0, -1.0, 1.0)
     return signed

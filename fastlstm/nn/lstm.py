@@ -15,7 +15,7 @@ from fastlstm.nn import given, initial
 from fastlstm.nn.base import Layer
 from fastlstm.nn.given import State
 from fastlstm.nn.stepper import Stepper
-from fastlstm.rows import Rows
+from fastlstm.rows import RaggedRows, Rows
 from fastlstm.stack import StackRun
 from fastlstm_kernels.activations import TANH
 
@@ -265,11 +265,11 @@ class LSTM(Layer):
         shape = self._shape(rows.duration, rows.batch, self.output_size, batched)
         delta = checks.shaped_array("dy", dy, shape, self.dtype)
         final = None if dstate is None else self._states("dstate", dstate, rows, batched)
-        d_x, *d_states = stack.backwards(
+        d_x, d_h, d_c = stack.backwards(
             self._cells(), tape.run, rows.take(delta if batched else delta[:, None]), final, reach, stride,
             self._gradients(), self.n_threads,
         )
-        return self._as_given(rows, d_x, batched), self._states_as_given(rows, *d_states, batched)
+        return self._as_given(rows, d_x, batched), self._states_as_given(rows, d_h, d_c, batched)
 
     @property
     def output_size(self) -> int:
@@ -380,21 +380,19 @@ class LSTM(Layer):
         if lengths is None:
             rows = Rows(duration, batch, batch_first)
         elif batched:
-            rows = Rows(duration, batch, batch_first, given.lengths(lengths, duration, batch))
+            rows = RaggedRows(duration, batch, batch_first, given.lengths(lengths, duration, batch))
         else:
-            raise ValueError("lengths must be None for an input without a batch axis")
+            raise ValueError(f"lengths must be None for an input without a batch axis, got {lengths!r}")
         if state is None:
             h, c = (numpy.zeros(shape, self.dtype) for shape in self._state_shapes(batch, True))
         else:
             h, c = self._states("state", state, rows, batched)
         masks, dropped = self._drop(rows) if keep else ([], [])
-        run, output, *final = stack.forwards(
+        run, output, h_n, c_n = stack.forwards(
             self._cells(), rows, rows.take(x), h, c, keep, masks, dropped, self.n_threads
         )
-        return (
-            self._as_given(rows, output, batched), self._states_as_given(rows, *final, batched),
-            Tape(run, batched, self),
-        )
+        final = self._states_as_given(rows, h_n, c_n, batched)
+        return self._as_given(rows, output, batched), final, Tape(run, batched, self)
 
     def _drop(self, rows: Rows) -> tuple[list[Array], list[Array]]:
         """Masks for what each cell hands on to the next step, and for what each layer does to the next layer."""

@@ -9,9 +9,10 @@ from fastlstm import checks, cores
 from fastlstm.affine import linear
 from fastlstm.cell import Cell, ProjectedCell
 from fastlstm.checks import Array
-from fastlstm.layer import Weights, from_vectors, into_vectors
+from fastlstm.layer import Weights
 from fastlstm.nn import given
 from fastlstm.nn.given import State
+from fastlstm.vectors import from_vectors, into_vectors
 from fastlstm.workspace import fresh
 from fastlstm_kernels import pack, step
 from fastlstm_kernels.pack import blocks, panels_shape
@@ -178,7 +179,7 @@ class Stepper:
         """
         if type(input) is not numpy.ndarray or input.shape != self._shape or input.dtype != self._x.dtype:
             input = checks.shaped_array("input", input, self._shape, self._x.dtype)
-        x = input
+        x: Array = input
         # Kernels are compiled for contiguous arrays that could be written; an output may be about to be overwritten.
         if not x.flags.carray or x.base is self._levels[0].hidden:
             x = self._x

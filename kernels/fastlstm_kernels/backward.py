@@ -198,11 +198,12 @@ def products_phase(
 
 
 @jit(device=True)
-def _backward_worker(
+def backward_worker(
     worker: int, workers: int, by_unit: bool, board: Array, offsets: Index, transposed_u: Array, transposed_w: Array,
     code_c: int, code_h: int, mask: Array, x: Array, gates: Array, cells: Array, fed: Array, delta_out: Array,
     delta_h: Array, delta_s: Array, dz: Array, gradients: Array, d_x: Array, scratch: Array,
 ) -> None:
+    """A worker's share of `backward`."""
     end, phase, batch = offsets.shape[0] - 1, NONE, delta_h.shape[1]
     while end > 0:
         begin = end - 1
@@ -307,7 +308,7 @@ def backward(
     clear(board)
     by_unit = shares_units(delta_h.shape[1], delta_out.shape[1], transposed_u.shape[0], workers)
     share(
-        _backward_worker,
+        backward_worker,
         (
             by_unit, board, offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates, cells, fed, delta_out,
             delta_h, delta_s, dz, gradients, d_x, scratch,

@@ -45,7 +45,7 @@ def previous_row(offsets: Index, batch: int, t: int) -> int:
     return 0 if t == 0 else batch + offsets[t - 1]
 
 
-@jit(device=True)
+@jit()
 def shares_units(batch: int, size: int, blocks: int, workers: int) -> bool:
     """Whether workers share the units of each step, rather than the sequences."""
     work = 4 * batch * size * size // workers
@@ -145,10 +145,11 @@ def _step(
 
 
 @jit(device=True)
-def _forward_worker(
+def forward_worker(
     worker: int, workers: int, by_unit: bool, board: Array, keep: bool, offsets: Index, x: Array, panels: Array,
     code_c: int, code_h: int, mask: Array, z: Array, cells: Array, hidden: Array, fed: Array,
 ) -> None:
+    """A worker's share of `forward`."""
     duration, inputs = offsets.shape[0] - 1, x.shape[1]
     if not by_unit:
         row, last_row = span(worker, workers, hidden.shape[0] - offsets[-1])
@@ -230,7 +231,7 @@ def forward(
     clear(board)
     by_unit = shares_units(hidden.shape[0] - offsets[-1], hidden.shape[1], panels.shape[0], workers)
     share(
-        _forward_worker,
+        forward_worker,
         (by_unit, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells, hidden, fed),
         workers,
     )
