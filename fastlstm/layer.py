@@ -94,6 +94,9 @@ class Run:
     fed: Array
 
 
+NEAR = 1 << 19
+"""Bytes of recurrent weights that stay in a core's second-level cache."""
+
 BEHIND = "", "_reverse"
 """What names of working arrays end with, for the first layer and the second."""
 
@@ -148,11 +151,15 @@ def _board(workers: int, behind: str = "") -> Array:
     return kept("board" + behind, (workers, BOARD), numpy.dtype(numpy.int64))
 
 
-def _apart(jobs: int, batch: int, size: int, count: int, workers: int) -> bool:
+def _apart(runs: Sequence[Run], workers: int) -> bool:
     """Whether each of two layers goes to a worker of its own."""
-    if jobs == 1 or workers == 1:
-        return jobs == 2
-    return not shares_units(batch, size, count, workers) and (workers == 2 or batch < workers)
+    if len(runs) == 1 or workers == 1:
+        return len(runs) == 2
+    hidden, count = runs[0].hidden, len(runs[0].gates)
+    batch, size = len(hidden) - len(runs[0].x), hidden.shape[1]
+    if workers == 2:
+        return bool(4 * size * size * hidden.itemsize <= NEAR)
+    return batch < workers and not shares_units(batch, size, count, workers)
 
 
 def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
@@ -179,10 +186,10 @@ def forwards(
     take, results : callables
         Where the tape comes from, and `hidden`.
     """
-    (batch, size), (rows, inputs) = jobs[0].h.shape, jobs[0].x.shape
+    size, (rows, inputs) = jobs[0].h.shape[1], jobs[0].x.shape
     runs = [_ready(job, offsets, keep, take, results, behind) for job, behind in zip(jobs, BEHIND, strict=False)]
     with borrowed(n_threads, 8 * len(jobs) * rows * size * (size + inputs)) as workers:
-        apart = _apart(len(jobs), batch, size, len(runs[0].gates), workers)
+        apart = _apart(runs, workers)
         each = [
             (
                 run.x, offsets, job.weights.panels(workers, "panels" + behind), *job.weights.codes, keep, run.mask,
@@ -191,7 +198,8 @@ def forwards(
             for job, run, behind in zip(jobs, runs, BEHIND, strict=False)
         ]
         if apart:
-            kernels.forward_both(*each, workers)
+            first, second = each
+            kernels.forward_both(first, second, workers)
         else:
             for arguments in each:
                 kernels.forward(*arguments, workers)
@@ -204,7 +212,7 @@ def _ready(job: Job, offsets: Array, keep: bool, take: Take, results: Take, behi
     count = blocks(size, dtype)
     fed = hidden = results("hidden" + behind, (batch + rows, size), dtype)
     hidden[:batch] = job.h
-    mask = numpy.empty((0, size), dtype) if job.mask is None else job.mask
+    mask = kept("no_mask", (0, size), dtype) if job.mask is None else job.mask
     if len(mask):
         fed = take("fed" + behind, hidden.shape, dtype)
         fed[:batch] = job.h * mask
@@ -250,22 +258,22 @@ def backwards(
         Gradients at the initial hidden and cell states.
     """
     run, (rows, size) = jobs[0].run, jobs[0].delta.shape
-    batch, duration, inputs = len(run.hidden) - rows, len(run.offsets) - 1, run.x.shape[1]
-    groups = -(-duration // stride)
+    groups, inputs = -(-(len(run.offsets) - 1) // stride), run.x.shape[1]
     reach = None if truncate is None or truncate >= (groups - 1) * stride else truncate
     with borrowed(n_threads, 16 * len(jobs) * rows * size * (size + inputs)) as workers:
-        apart = reach is None and _apart(len(jobs), batch, size, len(run.gates), workers)
+        apart = reach is None and _apart([job.run for job in jobs], workers)
         backs = [
             _Back(job, exact, workers, 1 if apart else workers, behind)
             for job, behind in zip(jobs, BEHIND, strict=False)
         ]
         if apart:
-            kernels.backward_both(*(back.arguments() for back in backs), workers)
+            first, second = (back.arguments() for back in backs)
+            kernels.backward_both(first, second, workers)
         for back in backs:
             if reach is not None:
                 back.truncated(reach, stride, workers)
             elif not apart:
-                kernels.backward(*back.arguments(), workers)
+                kernels.backward(*(*back.arguments(), workers))
             kernels.unpack(back.sums, back.job.weights.order, *back.job.gradients, workers)
     return [(from_vectors(back.delta_h, size), from_vectors(back.delta_c, size)) for back in backs]
 

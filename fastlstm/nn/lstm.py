@@ -15,6 +15,7 @@ from fastlstm.nn import given, initial
 from fastlstm.nn.base import Layer
 from fastlstm.nn.given import State
 from fastlstm.nn.stepper import Stepper
+from fastlstm.parameters import Buffer
 from fastlstm.rows import RaggedRows, Rows
 from fastlstm.stack import StackRun
 from fastlstm_kernels.activations import TANH
@@ -317,26 +318,25 @@ class LSTM(Layer):
     def _directions(self) -> int:
         return 2 if self.bidirectional else 1
 
+    def _named(self, buffer: Buffer) -> list[tuple[Array, ...]]:
+        """Of each layer and direction the views of a buffer, in torch's order."""
+        views = buffer.views
+        size = len(views) // (self.num_layers * self._directions)
+        return [views[k : k + size] for k in range(0, len(views), size)]
+
     def _cells(self) -> list[list[Cell]]:
-        cells = [self._cell(suffix) for suffix in initial.suffixes(self.num_layers, self._directions)]
+        cells = [self._cell(*views) for views in self._named(self.parameters)]
         return [cells[k : k + self._directions] for k in range(0, len(cells), self._directions)]
 
-    def _cell(self, suffix: str) -> Cell:
-        held = self.parameters
-        w, u = held[f"weight_ih_{suffix}"], held[f"weight_hh_{suffix}"]
-        bias = held[f"bias_ih_{suffix}"] + held[f"bias_hh_{suffix}"] if self.bias else numpy.zeros(len(w), self.dtype)
+    def _cell(self, w: Array, u: Array, *others: Array) -> Cell:
+        bias = others[0] + others[1] if self.bias else numpy.zeros(len(w), self.dtype)
         weights = Weights(w, u, bias, ORDER, (TANH, TANH))
-        return ProjectedCell(weights, held[f"weight_hr_{suffix}"]) if self.proj_size else Cell(weights)
+        return ProjectedCell(weights, others[-1]) if self.proj_size else Cell(weights)
 
     def _gradients(self) -> list[Gradients]:
-        held = self.gradients
         return [
-            Gradients(
-                held[f"weight_ih_{suffix}"], held[f"weight_hh_{suffix}"],
-                (held[f"bias_ih_{suffix}"], held[f"bias_hh_{suffix}"]) if self.bias else (),
-                held.get(f"weight_hr_{suffix}", NO_PROJECTION),
-            )
-            for suffix in initial.suffixes(self.num_layers, self._directions)
+            Gradients(v[0], v[1], v[2 : 2 + 2 * self.bias], v[-1] if self.proj_size else NO_PROJECTION)
+            for v in self._named(self.gradients)
         ]
 
     def _shape(self, duration: int, batch: int, features: int, batched: bool) -> tuple[int, ...]:
