@@ -66,8 +66,8 @@ def test_an_lstm_runs_over_a_sequence_in_a_users_function(layer, x, parallel):
     @numba.njit(nogil=True, parallel=parallel)
     def run(x, w, u, b, order, panels, offsets, z, cells, hidden):
         kernels.pack(w, u, b, order, panels, 2)
-        board = numpy.zeros((2, BOARD), numpy.int64)
-        kernels.forward(x, offsets, panels, TANH, TANH, False, z, cells, hidden, board, 2)
+        board, mask = numpy.zeros((2, BOARD), numpy.int64), numpy.zeros((0, H), hidden.dtype)
+        kernels.forward(x, offsets, panels, TANH, TANH, False, mask, z, cells, hidden, hidden, board, 2)
         return hidden.sum()
 
     w, u, b, panels = weights(layer)

@@ -22,7 +22,10 @@ LIMIT = 1024
 """Rows and columns of the matrices whose product tells what the machine can do."""
 
 TURN = 0.05
-"""Seconds of a turn, about: the first calls find the other's threads still spinning, and their own asleep."""
+"""Seconds of a turn, about: the first calls find their own threads asleep."""
+
+REST = 0.1
+"""Seconds before a turn against a peer, whose threads keep a core busy after a call; ONNX Runtime's do for 50 ms."""
 
 
 def model(implementation: str, shape: tuple[int, ...], dtype: str = "float64", gradient: str = "exact") -> Any:
@@ -59,16 +62,17 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def ratio(ours: Callable[[], Any], others: Callable[[], Any], rounds: int = 5) -> float:
+def ratio(ours: Callable[[], Any], others: Callable[[], Any], rounds: int = 5, rest: float = 0.0) -> float:
     """Our time over another's, both in this process: they take turns, so that a slow moment hits both.
 
-    A turn is as many calls as take TURN, a thousand at most; the median call counts in it, and the median turn in the
-    end.
+    A turn is as many calls as take TURN, a thousand at most, `rest` seconds after the last one; the median call counts
+    in it, and the median turn in the end.
     """
     both = ours, others
     repeats = [max(1, min(1000, round(TURN / max(1e-9, min(seconds(each), seconds(each)))))) for each in both]
 
     def turn(function: Callable[[], Any], count: int) -> float:
+        time.sleep(rest)
         return statistics.median(seconds(function) for _ in range(count))
 
     return statistics.median(turn(ours, repeats[0]) / turn(others, repeats[1]) for _ in range(rounds))
@@ -77,4 +81,4 @@ def ratio(ours: Callable[[], Any], others: Callable[[], Any], rounds: int = 5) -
 def limit_distance(ours: Callable[[], Any], flops: float, dtype: str, rounds: int = 9) -> float:
     """Our time over that of the arithmetic alone, at the speed of NumPy's product of large matrices, taking turns."""
     a = numpy.random.default_rng(0).standard_normal((LIMIT, LIMIT)).astype(dtype)
-    return ratio(ours, lambda: a @ a, rounds) * 2 * LIMIT**3 / flops
+    return ratio(ours, lambda: a @ a, rounds, REST) * 2 * LIMIT**3 / flops

@@ -1,6 +1,6 @@
 """The layer: inference, a training step, frame by frame; beside PyTorch and ONNX Runtime where they are installed."""
 
-from .common import DTYPES, limit_distance, ratio
+from .common import DTYPES, REST, limit_distance, ratio
 from .peers import IMPLEMENTATIONS, PEERS, layer
 
 SHAPES = [
@@ -98,20 +98,19 @@ class LayerRatio:
 
     params = (PEERS, DTYPES, SHAPES)
     param_names = ("peer", "dtype", SHAPE)
-    version = "1"
+    version = "3"
 
     def setup(self, peer, dtype, shape):
         self.ours, self.peers = (layer(implementation, dtype, shape) for implementation in ("fastlstm", peer))
 
     def track_forward(self, peer, dtype, shape):
-        return ratio(self.ours.forward, self.peers.forward, rounds=11)
+        return ratio(self.ours.forward, self.peers.forward, rounds=11, rest=REST)
 
-    track_forward.version = "2"
     track_forward.pretty_name = "layer forward against peers"
     track_forward.unit = OF_PEER
 
     def track_training(self, peer, dtype, shape):
-        return ratio(self.ours.train, self.peers.train)
+        return ratio(self.ours.train, self.peers.train, rest=REST)
 
     track_training.params = (["torch"], DTYPES, SHAPES)
     track_training.pretty_name = "layer training step against peers"
@@ -130,7 +129,7 @@ class FrameRatio:
 
     def track_step(self, peer, dtype, sizes):
         ours, peers = self.ours.step, self.peers.step
-        return ratio(lambda: [ours() for _ in range(1000)], lambda: [peers() for _ in range(1000)])
+        return ratio(lambda: [ours() for _ in range(1000)], lambda: [peers() for _ in range(1000)], rest=REST)
 
     track_step.pretty_name = "layer frame step against peers"
     track_step.unit = OF_PEER
@@ -141,7 +140,7 @@ class Limit:
 
     params = (DTYPES, SHAPES)
     param_names = ("dtype", SHAPE)
-    version = "1"
+    version = "2"
 
     def setup(self, dtype, shape):
         self.made = layer("fastlstm", dtype, shape)
