@@ -2,7 +2,7 @@
 
 import numpy
 
-from .common import DTYPES, ratio
+from .common import DTYPES, REST, ratio
 from .peers import layer
 
 IMPLEMENTATIONS = ["fastlstm", "torch"]
@@ -54,13 +54,13 @@ class StackRatio:
         self.ours, self.torchs = (stack(implementation, dtype, shape) for implementation in IMPLEMENTATIONS)
 
     def track_forward(self, dtype, shape):
-        return ratio(self.ours.forward, self.torchs.forward, rounds=11)
+        return ratio(self.ours.forward, self.torchs.forward, rounds=11, rest=REST)
 
     track_forward.pretty_name = "stack forward against PyTorch"
     track_forward.unit = OF_TORCH
 
     def track_training(self, dtype, shape):
-        return ratio(self.ours.train, self.torchs.train)
+        return ratio(self.ours.train, self.torchs.train, rest=REST)
 
     track_training.pretty_name = "stack training step against PyTorch"
     track_training.unit = OF_TORCH
@@ -85,7 +85,8 @@ class RaggedRatio:
     track_padded.unit = "ragged time / padded time"
 
     def track_packed(self, dtype, shape):
-        return ratio(self.ragged.train, stack("torch", dtype, shape, self.lengths).train, rounds=3)
+        packed = stack("torch", dtype, shape, self.lengths)
+        return ratio(self.ragged.train, packed.train, rounds=3, rest=REST)
 
     track_packed.pretty_name = "ragged training step against PyTorch's packed one"
     track_packed.unit = OF_TORCH
