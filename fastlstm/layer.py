@@ -46,9 +46,9 @@ class Weights:
     order: Array
     codes: tuple[int, int]
 
-    def panels(self, workers: int) -> Array:
-        """Weights packed for the way forwards."""
-        panels = kept("panels", panels_shape(self.w.shape[1], self.u.shape[1], self.w.dtype), self.w.dtype)
+    def panels(self, workers: int, take: Take = kept) -> Array:
+        """Weights packed for the way forwards; `take` is where the array comes from."""
+        panels = take("panels", panels_shape(self.w.shape[1], self.u.shape[1], self.w.dtype), self.w.dtype)
         kernels.pack(self.w, self.u, self.b, self.order, panels, workers)
         return panels
 

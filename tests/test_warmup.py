@@ -40,8 +40,9 @@ def use_layer(dtype, tmp):
     step.reset(0)
     step.state = step.state
     step(x[0])
+    layer.panels()
     assert public(fastlstm.nn.LSTM) == {
-        "forward", "backward", "zero_grad", "state_dict", "load_state_dict", "stepper", "config"
+        "forward", "backward", "zero_grad", "state_dict", "load_state_dict", "stepper", "panels", "config"
     }
     assert public(fastlstm.nn.Stepper) == {"reset"}
 

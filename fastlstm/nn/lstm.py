@@ -269,6 +269,16 @@ class LSTM(Layer):
         """
         return Stepper(self._weights(), checks.integer("batch_size", batch_size, 1), self.n_threads)
 
+    def panels(self) -> Array:
+        """The weights as the kernels read them, to step or run the layer in compiled code: see docs/kernels.md.
+
+        Returns
+        -------
+        array of `fastlstm_kernels.pack.panels_shape`
+            A copy of the present parameters, of the layer's dtype; biases are summed.
+        """
+        return self._weights().panels(1, fresh)
+
     def _weights(self) -> Weights:
         given = self.parameters
         bias = given["bias_ih_l0"] + given["bias_hh_l0"] if self.bias else numpy.zeros(4 * self.hidden_size, self.dtype)

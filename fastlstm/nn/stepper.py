@@ -8,8 +8,8 @@ from fastlstm import checks, cores
 from fastlstm.checks import Array
 from fastlstm.layer import Weights, from_vectors, into_vectors
 from fastlstm.workspace import fresh
-from fastlstm_kernels import pack, step
-from fastlstm_kernels.pack import blocks, panels_shape
+from fastlstm_kernels import step
+from fastlstm_kernels.pack import blocks
 from fastlstm_kernels.simd import lanes
 
 LONG = 200_000
@@ -32,8 +32,7 @@ class Stepper:
     def __init__(self, weights: Weights, batch_size: int, n_threads: int | None) -> None:
         inputs, size, dtype = weights.w.shape[1], weights.u.shape[1], weights.w.dtype
         count = blocks(size, dtype)
-        self._panels = fresh("panels", panels_shape(inputs, size, dtype), dtype)
-        pack(weights.w, weights.u, weights.b, weights.order, self._panels, 1)
+        self._panels = weights.panels(1, fresh)
         self._x = numpy.zeros((batch_size, inputs), dtype)
         self._shape = self._x.shape
         self._z = fresh("z", (count, batch_size, 4 * lanes(dtype)), dtype)
