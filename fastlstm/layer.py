@@ -47,9 +47,9 @@ class Weights(NamedTuple):
     order: Array
     codes: tuple[int, int]
 
-    def panels(self, workers: int, name: str = "panels") -> Array:
-        """Weights packed for the way forwards."""
-        panels = kept(name, panels_shape(self.w.shape[1], self.u.shape[1], self.w.dtype), self.w.dtype)
+    def panels(self, workers: int, name: str = "panels", take: Take = kept) -> Array:
+        """Weights packed for the way forwards; `take` is where the array comes from."""
+        panels = take(name, panels_shape(self.w.shape[1], self.u.shape[1], self.w.dtype), self.w.dtype)
         kernels.pack(self.w, self.u, self.b, self.order, panels, workers)
         return panels
 
@@ -150,13 +150,14 @@ def _board(workers: int, behind: str = "") -> Array:
 
 def _apart(runs: Sequence[Run], workers: int) -> bool:
     """Whether each of two layers goes to a worker of its own."""
-    if len(runs) == 1 or workers == 1:
-        return len(runs) == 2
+    if len(runs) == 1:
+        return False
     hidden, count = runs[0].hidden, len(runs[0].gates)
     batch, size = len(hidden) - len(runs[0].x), hidden.shape[1]
-    if workers == 2:
-        return bool(4 * size * size * hidden.itemsize <= NEAR)
-    return batch < workers and not shares_units(batch, size, count, workers)
+    together = shares_units(batch, size, count, workers)
+    if workers <= 2:
+        return bool(workers == 1 or 4 * size * size * hidden.itemsize <= NEAR)
+    return batch < workers and not together
 
 
 def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:

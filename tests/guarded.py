@@ -211,5 +211,5 @@ def check(
 if __name__ == "__main__":
     warnings.simplefilter("error")
     watch = Watch()
-    workspace._bytes, cores.SHARE, stepper.LONG = scratch, 1, 0
+    workspace._bytes, workspace.SMALL, cores.SHARE, stepper.LONG = scratch, 0, 1, 0
     check()

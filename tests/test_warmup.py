@@ -39,6 +39,8 @@ def use_layer(dtype, tmp):
             layer.backward(tape, y, state, None if kind == {"proj_size": 5} else 1)
         layer.zero_grad()
         layer.load_state_dict(layer.state_dict())
+        if not layer.proj_size:
+            layer.panels()
         if not layer.bidirectional:
             step = layer.stepper(4)
             step(x[0])
@@ -46,7 +48,8 @@ def use_layer(dtype, tmp):
             step.state = step.state
             step(x[0])
     assert public(fastlstm.nn.LSTM) == {
-        "forward", "backward", "zero_grad", "state_dict", "load_state_dict", "stepper", "config", "generators"
+        "forward", "backward", "zero_grad", "state_dict", "load_state_dict", "stepper", "panels", "config",
+        "generators",
     }
     assert public(fastlstm.nn.Stepper) == {"reset"}
 

@@ -18,6 +18,7 @@ from fastlstm.nn.stepper import Stepper
 from fastlstm.parameters import Buffer
 from fastlstm.rows import RaggedRows, Rows
 from fastlstm.stack import StackRun
+from fastlstm.workspace import fresh
 from fastlstm_kernels.activations import TANH
 
 ORDER = numpy.array([1, 0, 2, 3])
@@ -313,6 +314,35 @@ class LSTM(Layer):
             raise ValueError("a bidirectional layer cannot go frame by frame, as its outputs depend on frames to come")
         cells = [directions[0].copy() for directions in self._cells()]
         return Stepper(cells, checks.integer("batch_size", batch_size, 1), self.n_threads)
+
+    def panels(self, layer: int = 0, reverse: bool = False) -> Array:
+        """The weights as the kernels read them, to step or run a layer in compiled code: see docs/kernels.md.
+
+        Parameters
+        ----------
+        layer : int
+            Which one, from 0 for the lowest.
+        reverse : bool
+            Whether of its reverse direction.
+
+        Returns
+        -------
+        array of `fastlstm_kernels.pack.panels_shape`
+            A copy of the present parameters, of the layer's dtype; biases are summed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            There is no such layer or direction, or there are projections, which the kernels do not have.
+        """
+        if self.proj_size:
+            raise ValueError(f"panels are those of a layer without a projection, got one of proj_size {self.proj_size}")
+        if reverse and not self.bidirectional:
+            raise ValueError("reverse must be False, as the layer has one direction")
+        level = checks.integer("layer", layer, 0)
+        if level >= self.num_layers:
+            raise ValueError(f"layer must be below num_layers, {self.num_layers}, got {layer}")
+        return self._cells()[level][bool(reverse)].weights.panels(1, "panels", fresh)
 
     @property
     def _directions(self) -> int:

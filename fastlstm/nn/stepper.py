@@ -14,8 +14,8 @@ from fastlstm.nn import given
 from fastlstm.nn.given import State
 from fastlstm.vectors import from_vectors, into_vectors
 from fastlstm.workspace import fresh
-from fastlstm_kernels import pack, step
-from fastlstm_kernels.pack import blocks, panels_shape
+from fastlstm_kernels import step
+from fastlstm_kernels.pack import blocks
 from fastlstm_kernels.simd import lanes
 
 LONG = 200_000
@@ -35,8 +35,7 @@ class Level:
     def __init__(self, weights: Weights, batch_size: int, n_threads: int | None) -> None:
         inputs, size, dtype = weights.w.shape[1], weights.u.shape[1], weights.w.dtype
         count = blocks(size, dtype)
-        self._panels = fresh("panels", panels_shape(inputs, size, dtype), dtype)
-        pack(weights.w, weights.u, weights.b, weights.order, self._panels, 1)
+        self._panels = weights.panels(1, "panels", fresh)
         self._z = fresh("z", (count, batch_size, 4 * lanes(dtype)), dtype)
         self._cells = numpy.zeros((count, batch_size, lanes(dtype)), dtype)
         self.hidden = numpy.zeros((2, batch_size, size), dtype)

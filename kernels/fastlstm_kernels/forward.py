@@ -53,7 +53,7 @@ def shares_units(batch: int, size: int, blocks: int, workers: int) -> bool:
 
 
 @jit(device=True, inline=True)
-def add_inputs(
+def _add_inputs(
     x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int
 ) -> None:
     """What some rows of the inputs send to panels first to last - 1 of the gates, biases included."""
@@ -76,15 +76,15 @@ def _add_recurrent(
     )
 
 
-@operation
-def step_panels(
-    v: Machine, code_c: Count, code_h: Count, rows: Count, first: Count, last: Count, size: Count, h_prev: Place,
-    panels: Place, panel: Count, z: Place, z_panel: Count, s_prev: Place, s: Place, s_panel: Count, h: Place,
+def step_tiles(
+    v: Machine, code_c: Any, code_h: Any, rows: Any, first: Any, last: Any, size: Any, h_prev: Any, panels: Any,
+    panel: Any, z: Any, z_panel: Any, s_prev: Any, s: Any, s_panel: Any, h: Any, begin: Any,
 ) -> None:
-    """One step of some rows and of panels first to last - 1, whose inputs have been added into z.
+    """One step of some rows and of panels first to last - 1.
 
-    The places are those of the first row, of unit 0, and, for the weights, of the first hidden state's. (To go through
-    the panels backwards every second step, for what the cache still holds, gained 10 % at 256 units, nothing at 512.)
+    The places are those of the first row, of unit 0, and, for the weights, of the first hidden state's; ``begin(p, row,
+    many, place)`` makes sure that what the inputs send to a tile is in z. (To go through the panels backwards every
+    second step, for what the cache still holds, gained 10 % at 256 units, nothing at 512.)
     """
     width = WIDTH * v.lanes
     # A cell's operations wait for each other, so several rows or panels must be under way at once: panel by panel,
@@ -92,14 +92,15 @@ def step_panels(
     group = v.quotient(rows + (PIPELINED - 1), rows)
 
     def of_group(k: Any) -> list[Any]:
-        begin = first + k * group
-        count = v.least(group, last - begin)
+        start = first + k * group
+        count = v.least(group, last - start)
 
         def product_of_panel(k: Any) -> list[Any]:
-            p = begin + k
+            p = start + k
 
             def of_tile(row: Any, many: Any) -> None:
                 place = z + (p * z_panel + row * width)
+                begin(p, row, many, place)
                 a, b = h_prev + row * size, panels + p * panel
                 v.shared(product, many, WIDTH, place, width, a, size, 1, 1, 0, size, b, place, width)
 
@@ -107,7 +108,7 @@ def step_panels(
             return []
 
         def cells_of_panel(k: Any) -> list[Any]:
-            p = begin + k
+            p = start + k
             unit = p * v.lanes
             cell_forward(
                 v, code_c, code_h, rows, size - unit, z + p * z_panel, s_prev + p * s_panel, s + p * s_panel, h + unit,
@@ -122,6 +123,18 @@ def step_panels(
     v.repeat(v.quotient(last - first + (group - 1), group), [], of_group)
 
 
+@operation
+def _step_panels(
+    v: Machine, code_c: Count, code_h: Count, rows: Count, first: Count, last: Count, size: Count, h_prev: Place,
+    panels: Place, panel: Count, z: Place, z_panel: Count, s_prev: Place, s: Place, s_panel: Count, h: Place,
+) -> None:
+    """`step_tiles`, where the inputs have been added into z."""
+    step_tiles(
+        v, code_c, code_h, rows, first, last, size, h_prev, panels, panel, z, z_panel, s_prev, s, s_panel, h,
+        lambda *_: None,
+    )
+
+
 @jit(device=True, inline=True)
 def _step(
     t: int, row: int, rows: int, first: int, last: int, keep: bool, offsets: Index, inputs: int, panels: Array,
@@ -132,7 +145,7 @@ def _step(
     batch = hidden.shape[0] - offsets[-1]
     before, here = previous_row(offsets, batch, t) + row, batch + offsets[t] + row
     s_prev, s = (before, here) if keep else (row, row)
-    step_panels(
+    _step_panels(
         code_c, code_h, rows, first, last, size, fed, before * size, panels, (1 + inputs) * width,
         panels.shape[1] * width, z, at * width, z.shape[1] * width, cells, s_prev * vector, cells, s * vector,
         cells.shape[1] * vector, hidden, here * size,
@@ -158,7 +171,7 @@ def forward_worker(
             if rows <= 0:
                 break
             at = row + offsets[t] if keep else row
-            add_inputs(x, row + offsets[t], rows, panels, NONE, panels.shape[0], z, at)
+            _add_inputs(x, row + offsets[t], rows, panels, NONE, panels.shape[0], z, at)
             _step(
                 t, row, rows, NONE, panels.shape[0], keep, offsets, inputs, panels, code_c, code_h, mask, z, at, cells,
                 hidden, fed,
@@ -180,7 +193,7 @@ def forward_worker(
             first, last = span(part, workers, panels.shape[0])
             if fresh:
                 many = offsets[end] - offsets[begin]
-                add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
+                _add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
             _step(
                 t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, mask, z,
                 offsets[t] - origin, cells, hidden, fed,
@@ -261,7 +274,7 @@ def _preactivations_worker(
 ) -> None:
     batch = hidden.shape[0] - offsets[-1]
     first, last = span(worker, workers, panels.shape[0])
-    add_inputs(x, NONE, offsets[-1], panels, first, last, z, NONE)
+    _add_inputs(x, NONE, offsets[-1], panels, first, last, z, NONE)
     for t in range(offsets.shape[0] - 1):
         _add_recurrent(
             hidden, previous_row(offsets, batch, t), offsets[t + 1] - offsets[t], x.shape[1], panels, first, last, z,
