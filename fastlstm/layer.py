@@ -53,7 +53,7 @@ class Weights(NamedTuple):
         kernels.pack(self.w, self.u, self.b, self.order, panels, workers)
         return panels
 
-    def transposed(self, name: str, gates: int, workers: int, behind: str) -> Array:
+    def transposed(self, name: str, gates: int, workers: int, behind: str = "") -> Array:
         """`w` or `u` packed for the way back."""
         matrix: Array = getattr(self, name)
         shape = transposed_shape(matrix.shape[1], self.u.shape[1], matrix.dtype, gates)
