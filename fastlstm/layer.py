@@ -5,7 +5,6 @@ or two of the same sizes that do not wait for each other: the two directions of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy
@@ -30,8 +29,7 @@ DEPTH = 256
 """Rows at least that go into one product for the weight gradients."""
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """A layer's weights.
 
     Attributes
@@ -64,8 +62,7 @@ class Weights:
         return panels
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A run forwards over N rows.
 
     Attributes

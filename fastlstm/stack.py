@@ -1,7 +1,7 @@
 """Layers over layers, in one direction or both: each takes the outputs of the one below."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy
 
@@ -12,8 +12,7 @@ from fastlstm.layer import Run
 from fastlstm.rows import Rows
 
 
-@dataclass(frozen=True)
-class StackRun:
+class StackRun(NamedTuple):
     """A run over the rows of a batch.
 
     Attributes

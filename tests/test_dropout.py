@@ -173,10 +173,12 @@ def test_a_single_layer_has_nothing_to_drop_between():
     numpy.testing.assert_array_equal(layer.forward(x)[0], layer(x)[0])
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(("truncate", "stride"), [(0, 1), (2, 1), (1, 3)])
-def test_windows_are_runs_from_a_constant_state(truncate, stride):
-    """As `test_truncated` has it for layers that drop nothing."""
-    layer, x, state, _, dy, _ = ragged({}, recurrent_dropout=0.4)
+def test_windows_are_runs_from_a_constant_state(monkeypatch, truncate, stride, threads):
+    """As `test_truncated` has it for layers that drop nothing; some sequences at a time, or all together."""
+    monkeypatch.setattr("fastlstm.cores.SHARE", 1)
+    layer, x, state, _, dy, _ = ragged({}, recurrent_dropout=0.4, n_threads=threads)
     kept = layer.generator.bit_generator.state
 
     def run_again(x, state):
@@ -194,3 +196,15 @@ def test_windows_are_runs_from_a_constant_state(truncate, stride):
         total[begin:end] += layer.backward(run_again(x[begin:end], before)[2], errors)[0]
     close(dx, total, "float64")
     close(found, layer.gradients.flat, "float64")
+
+
+@kinds
+def test_steps_go_back_in_several_turns(monkeypatch, lengths):
+    layer, x, state, _, dy, d_state = ragged({"bidirectional": True}, recurrent_dropout=0.4)
+    kept = layer.generator.bit_generator.state
+    at_once = run(layer, x, state, lengths, dy, d_state)
+    monkeypatch.setattr("fastlstm.layer.DEPTH", 5)
+    monkeypatch.setattr("fastlstm.layer.ROOM", 1)
+    layer.generator.bit_generator.state = kept
+    for name, value in run(layer, x, state, lengths, dy, d_state).items():
+        close(value, at_once[name], "float64", name)

@@ -30,7 +30,7 @@ def test_outputs_and_states_are_the_oracles(seed):
         close({"y": y, "h_n": h, "c_n": c}[name], value, case.dtype, f"{name} of {case}")
 
 
-@pytest.mark.parametrize("shape", SHAPES[3:] if JIT_OFF else SHAPES, ids=str)
+@shapes
 def test_gradients_are_those_of_the_oracle(shape):
     """Along a random direction of each array, to rounding: the oracle takes a complex step."""
     layer, x, state, lengths, dy, d_state = given = ragged(shape)

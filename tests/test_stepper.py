@@ -293,4 +293,4 @@ def test_a_step_allocates_nothing(dtype, size, shape):
     finally:
         tracemalloc.stop()
     assert after - before < 300, "less than a byte a step"
-    assert peak - before < 2000, "less than a row of the state, besides the frames of Python calls"
+    assert peak - before < 3000, "less than the state of 700 units: frames of Python calls and views of arrays"

@@ -28,12 +28,17 @@ REST = 0.1
 """Seconds before a turn against a peer, whose threads keep a core busy after a call; ONNX Runtime's do for 50 ms."""
 
 
-def model(implementation: str, shape: tuple[int, ...], dtype: str = "float64", gradient: str = "exact") -> Any:
+def model(
+    implementation: str, shape: tuple[int, ...], dtype: str = "float64", gradient: str = "exact",
+    threads: int | None = None,
+) -> Any:
     """An LSTM of one implementation for a shape; both have the same parameters. The oracle is always in float64."""
     _, inputs, outputs, hidden, truncate = shape
     if implementation == "oracle":
         return oracle.LSTM(inputs, outputs, hidden, seed=0, bptt_truncate=truncate, gradient=gradient)
-    return fastlstm.LSTM(inputs, outputs, hidden, seed=0, bptt_truncate=truncate, gradient=gradient, dtype=dtype)
+    return fastlstm.LSTM(
+        inputs, outputs, hidden, seed=0, bptt_truncate=truncate, gradient=gradient, dtype=dtype, n_threads=threads
+    )
 
 
 def data(shape: tuple[int, ...], dtype: str = "float64") -> tuple[Any, Any]:

@@ -127,6 +127,35 @@ class Ratio:
     track_truncated_bptt.unit = OF_ORACLE
 
 
+class KernelRatio:
+    """The same on one core, as the oracle is: a second one that is busy with something else is no matter."""
+
+    params = (DTYPES, SHAPES[:3])
+    param_names = ("dtype", SHAPE)
+    version = "1"
+
+    def setup(self, dtype, shape):
+        self.ours, self.oracle = model("fastlstm", shape, dtype, threads=1), model("oracle", shape)
+        self.pairs = data(shape, dtype), data(shape)
+
+    def track_forward(self, dtype, shape):
+        (x, _), (exact, _) = self.pairs
+        return ratio(lambda: self.ours.feed_forward(x), lambda: self.oracle.feed_forward(exact), rounds=11)
+
+    track_forward.pretty_name = "LSTM forward on one core against the oracle"
+    track_forward.unit = OF_ORACLE
+
+    def track_truncated_bptt(self, dtype, shape):
+        pair, exact = self.pairs
+        return ratio(
+            lambda: self.ours.back_propagate_through_time(*pair),
+            lambda: self.oracle.back_propagate_through_time(*exact),
+        )
+
+    track_truncated_bptt.pretty_name = "LSTM truncated BPTT on one core against the oracle"
+    track_truncated_bptt.unit = OF_ORACLE
+
+
 class Batch:
     """Thirty-two sequences in one call against as many calls."""
 
