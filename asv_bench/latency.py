@@ -32,7 +32,7 @@ SIDES = {
 """What is compared, and how the benchmarks call the library and its step."""
 PACKAGES = "numba", "numpy", "onnxruntime", "torch"
 
-WARM, CALLS, ROUNDS = 1000, 10_000, 5
+WARM, CALLS, ROUNDS = 500, 5000, 9
 QUANTILES = {"median": 0.5, "99 %": 0.99}
 
 
