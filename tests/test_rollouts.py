@@ -1,14 +1,19 @@
 """docs/rollouts.py: an LSTM policy in a user's compiled loop does what it does through the stepper."""
 
+import importlib.util
 import re
 
 import numba
 import numpy
 import pytest
 
-from docs import rollouts
 from fastlstm import nn
 from tests.helpers import JIT_OFF
+from tests.processes import ROOT
+
+SPEC = importlib.util.spec_from_file_location("rollouts", ROOT / "docs" / "rollouts.py")
+rollouts = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(rollouts)
 
 UNITS, STEPS, COUNT = 5, 4 if JIT_OFF else 60, 3 if JIT_OFF else 37
 
@@ -22,7 +27,7 @@ def policy():
 
 @pytest.fixture
 def threads():
-    """Sets the number of threads; the test before finds its own again."""
+    """Sets the number of threads, until the test has ended."""
     before = numba.get_num_threads()
     yield numba.set_num_threads
     numba.set_num_threads(before)
