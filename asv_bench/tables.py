@@ -9,6 +9,10 @@ from .stored import Case, Run
 
 LAYER = {"layer.LayerRatio.track_training": "training", "layer.LayerRatio.track_forward": "inference"}
 FRAME = {"layer.FrameRatio.track_step": "one frame a call"}
+STACK = {
+    "stack.StackRatio.track_training": "training", "stack.StackRatio.track_forward": "inference",
+    "stack.RaggedRatio.track_packed": "ragged training",
+}
 ORACLE = {"lstm.Ratio.track_forward": "forward", "lstm.Ratio.track_truncated_bptt": "truncated BPTT"}
 LIMIT = {"layer.Limit.track_training": "training", "layer.Limit.track_forward": "inference"}
 """Benchmarks, and what each of them computes."""

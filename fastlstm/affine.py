@@ -6,6 +6,7 @@ import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.cores import borrowed
 from fastlstm.workspace import kept
+from fastlstm_kernels.activations import IDENTITY
 from fastlstm_kernels.backward import SCRATCH
 from fastlstm_kernels.dense import dense_shape, dense_transposed_shape
 
@@ -58,3 +59,39 @@ def backwards(
             kept("output_z", (len(sums), rows, sums.shape[2]), dtype), sums, kept("scratch", (workers, SCRATCH), dtype),
             d_w, d_b, d_x, workers,
         )
+
+
+def linear(x: Array, w: Array, out: Array, n_threads: int | None) -> None:
+    """The product x w.T, as `forwards` without a bias.
+
+    Parameters
+    ----------
+    x, w : (N, k) and (n, k) arrays
+    out : (N, n) array
+        Written.
+    n_threads : int or None
+        At most so many threads.
+    """
+    forwards(x, w, numpy.zeros(len(w), w.dtype), IDENTITY, out, out, n_threads)
+
+
+def linear_gradients(delta: Array, x: Array, w: Array, d_x: Array, n_threads: int | None) -> Array:
+    """Gradients of `linear`, given that at its result.
+
+    Parameters
+    ----------
+    delta, x, w : (N, n), (N, k) and (n, k) arrays
+    d_x : (N, k) array
+        Written: gradient at x.
+    n_threads : int or None
+        At most so many threads.
+
+    Returns
+    -------
+    (n, k) array
+        Gradient at w.
+    """
+    d_w = numpy.zeros_like(w)
+    if len(x):
+        backwards(delta, x, w, d_w, numpy.empty(len(w), w.dtype), d_x, n_threads)
+    return d_w

@@ -8,9 +8,10 @@ import numpy
 import fastlstm_kernels as kernels
 from fastlstm import affine, layer
 from fastlstm.checks import Array
-from fastlstm.layer import Run, Weights
+from fastlstm.layer import BackJob, Job, Run, Weights
 from fastlstm.parameters import Buffer
 from fastlstm.sequences import Sequences
+from fastlstm.vectors import by_row, from_vectors
 from fastlstm.workspace import Take, fresh, kept
 from fastlstm_kernels.output import ELEMENTWISE, ERROR, JACOBIAN
 
@@ -74,11 +75,10 @@ def infer(
         Final states; of sequences of one length.
     """
     n, size = h.shape
-    run = layer.forwards(
-        _weights(parameters, codes), X.pack("x", kept), X.offsets, h, S, False, n_threads, results=kept
-    )
+    job = Job(_weights(parameters, codes), X.pack("x", kept), h, S)
+    (run,) = layer.forwards([job], X.offsets, False, n_threads, results=kept)
     _, outputs = _output(parameters, codes[2], run.hidden[n:], n_threads, kept, X.results(kept))
-    return outputs, run.hidden[len(run.x) :].copy(), layer.from_vectors(run.cells, size)
+    return outputs, run.hidden[len(run.x) :].copy(), from_vectors(run.cells, size)
 
 
 def record(
@@ -101,16 +101,15 @@ def record(
     """
     n = len(X.items)
     zero = numpy.zeros((n, len(parameters["b_f"])), parameters.flat.dtype)
-    run = layer.forwards(
-        _weights(parameters, codes), X.pack("x", take), X.offsets, zero, zero, True, n_threads, take, take
-    )
+    job = Job(_weights(parameters, codes), X.pack("x", take), zero, zero)
+    (run,) = layer.forwards([job], X.offsets, True, n_threads, take, take)
     return Tape(run, *_output(parameters, codes[2], run.hidden[n:], n_threads, take, take))
 
 
 def gate_rows(parameters: Buffer, codes: Codes, n_threads: int | None, tape: Tape) -> tuple[Array, Array]:
     """Pre-activations and values of the gates f, i, c, hf as rows, (N, 4 hidden)."""
     args = layer.preactivations(_weights(parameters, codes), tape.run, n_threads)
-    return args, layer.by_row(tape.run.gates, tape.run.hidden.shape[1])
+    return args, by_row(tape.run.gates, tape.run.hidden.shape[1])
 
 
 def backward(
@@ -150,10 +149,8 @@ def backward(
     affine.backwards(delta, hidden, w, out["W_o"], out["b_o"], delta_h, n_threads)
     d_x = X.results(kept)("d_x", x.shape, dtype)
     given = _weights(out, codes)
-    layer.backwards(
-        _weights(parameters, codes), tape.run, delta_h, None, truncate, stride, exact, (given.w, given.u, given.b), d_x,
-        n_threads,
-    )
+    job = BackJob(_weights(parameters, codes), tape.run, delta_h, None, (given.w, given.u, given.b), d_x)
+    layer.backwards([job], truncate, stride, exact, n_threads)
     return d_x
 
 

@@ -1,19 +1,21 @@
-"""One LSTM layer over packed rows, through the kernels: allocates what they need and calls them.
+"""An LSTM layer over packed rows, through the kernels: allocates what they need and calls them.
 
-Rows are packed as `fastlstm_kernels.forward` has them. The classes stand on the two functions here.
+Rows are packed as `fastlstm_kernels.forward` has them. The classes stand on the two functions here, which take a layer,
+or two of the same sizes that do not wait for each other: the two directions of one.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy
 
 import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.cores import borrowed
+from fastlstm.vectors import by_row, from_vectors, into_vectors
 from fastlstm.workspace import Take, fresh, kept
 from fastlstm_kernels.backward import SCRATCH
-from fastlstm_kernels.forward import TOGETHER
+from fastlstm_kernels.forward import TOGETHER, shares_units
 from fastlstm_kernels.gates import FACTORS
 from fastlstm_kernels.pack import blocks, panels_shape, transposed_shape
 from fastlstm_kernels.phases import BOARD
@@ -27,8 +29,7 @@ DEPTH = 256
 """Rows at least that go into one product for the weight gradients."""
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """A layer's weights.
 
     Attributes
@@ -46,22 +47,22 @@ class Weights:
     order: Array
     codes: tuple[int, int]
 
-    def panels(self, workers: int) -> Array:
-        """Weights packed for the way forwards."""
-        panels = kept("panels", panels_shape(self.w.shape[1], self.u.shape[1], self.w.dtype), self.w.dtype)
+    def panels(self, workers: int, name: str = "panels", take: Take = kept) -> Array:
+        """Weights packed for the way forwards; `take` is where the array comes from."""
+        panels = take(name, panels_shape(self.w.shape[1], self.u.shape[1], self.w.dtype), self.w.dtype)
         kernels.pack(self.w, self.u, self.b, self.order, panels, workers)
         return panels
 
-    def transposed(self, name: str, gates: int, workers: int) -> Array:
+    def transposed(self, name: str, gates: int, workers: int, behind: str = "") -> Array:
         """`w` or `u` packed for the way back."""
         matrix: Array = getattr(self, name)
-        panels = kept(name, transposed_shape(matrix.shape[1], self.u.shape[1], matrix.dtype, gates), matrix.dtype)
+        shape = transposed_shape(matrix.shape[1], self.u.shape[1], matrix.dtype, gates)
+        panels = kept(name + behind, shape, matrix.dtype)
         kernels.pack_transposed(matrix, self.order, panels, workers)
         return panels
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A run forwards over N rows.
 
     Attributes
@@ -75,6 +76,10 @@ class Run:
         Cell states of each vector of units; the final ones where nothing was kept.
     hidden : (batch + N, H) array
         Hidden states, the initial ones first.
+    mask : (batch, H) array
+        What hidden states were multiplied with on their way to the next step; without rows: nothing.
+    fed : (batch + N, H) array
+        Hidden states times the mask; `hidden` itself without one.
     """
 
     x: Array
@@ -82,10 +87,77 @@ class Run:
     gates: Array
     cells: Array
     hidden: Array
+    mask: Array
+    fed: Array
 
 
-def _board(workers: int) -> Array:
-    return kept("board", (workers, BOARD), numpy.dtype(numpy.int64))
+NEAR = 1 << 19
+"""Bytes of recurrent weights that stay in a core's second-level cache."""
+
+BEHIND = "", "_reverse"
+"""What names of working arrays end with, for the first layer and the second."""
+
+
+class Job(NamedTuple):
+    """A layer to run.
+
+    Attributes
+    ----------
+    weights : Weights
+    x : (N, input) array
+        Inputs.
+    h, c : (batch, H) arrays
+        Initial states; not changed.
+    mask : (batch, H) array, optional
+        What the hidden states of each sequence are multiplied with on their way to the next step.
+    """
+
+    weights: Weights
+    x: Array
+    h: Array
+    c: Array
+    mask: Array | None = None
+
+
+class BackJob(NamedTuple):
+    """A layer's run to sweep back over.
+
+    Attributes
+    ----------
+    weights, run
+        As given to `forwards`, keeping, and as it returned.
+    delta : (N, H) array
+        Gradient at the hidden states.
+    delta_state : tuple of (batch, H) arrays, optional
+        Gradients at the final hidden and cell states.
+    gradients : tuple of arrays like those of `weights`
+        Added to.
+    d_x : (N, input) array
+        Written: gradient at the inputs. Without rows it is not formed.
+    """
+
+    weights: Weights
+    run: Run
+    delta: Array
+    delta_state: tuple[Array, Array] | None
+    gradients: tuple[Array, Array, Array]
+    d_x: Array
+
+
+def _board(workers: int, behind: str = "") -> Array:
+    return kept("board" + behind, (workers, BOARD), numpy.dtype(numpy.int64))
+
+
+def _apart(runs: Sequence[Run], workers: int) -> bool:
+    """Whether each of two layers goes to a worker of its own."""
+    if len(runs) == 1:
+        return False
+    hidden, count = runs[0].hidden, len(runs[0].gates)
+    batch, size = len(hidden) - len(runs[0].x), hidden.shape[1]
+    together = shares_units(batch, size, count, workers)
+    if workers <= 2:
+        return bool(workers == 1 or 4 * size * size * hidden.itemsize <= NEAR)
+    return batch < workers and not together
 
 
 def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
@@ -95,20 +167,16 @@ def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
 
 
 def forwards(
-    weights: Weights, x: Array, offsets: Array, h: Array, c: Array, keep: bool, n_threads: int | None,
-    take: Take = fresh, results: Take = fresh,
-) -> Run:
+    jobs: Sequence[Job], offsets: Array, keep: bool, n_threads: int | None, take: Take = fresh, results: Take = fresh
+) -> list[Run]:
     """Run over all steps.
 
     Parameters
     ----------
-    weights : Weights
-    x : (N, input) array
-        Inputs.
+    jobs : sequence of Job
+        One layer, or two of the same sizes.
     offsets : (T + 1,) intp array
         First row of each step, and N.
-    h, c : (batch, H) arrays
-        Initial states; not changed.
     keep : bool
         Whether what `backwards` needs is kept.
     n_threads : int or None
@@ -116,22 +184,44 @@ def forwards(
     take, results : callables
         Where the tape comes from, and `hidden`.
     """
-    (batch, size), (rows, inputs), dtype = h.shape, x.shape, x.dtype
+    size, (rows, inputs) = jobs[0].h.shape[1], jobs[0].x.shape
+    runs = [_ready(job, offsets, keep, take, results, behind) for job, behind in zip(jobs, BEHIND, strict=False)]
+    with borrowed(n_threads, 8 * len(jobs) * rows * size * (size + inputs)) as workers:
+        apart = _apart(runs, workers)
+        each = [
+            (
+                run.x, offsets, job.weights.panels(workers, "panels" + behind), *job.weights.codes, keep, run.mask,
+                run.gates, run.cells, run.hidden, run.fed, _board(1 if apart else workers, behind),
+            )
+            for job, run, behind in zip(jobs, runs, BEHIND, strict=False)
+        ]
+        if apart:
+            first, second = each
+            kernels.forward_both(first, second, workers)
+        else:
+            for arguments in each:
+                kernels.forward(*arguments, workers)
+    return runs
+
+
+def _ready(job: Job, offsets: Array, keep: bool, take: Take, results: Take, behind: str) -> Run:
+    """The arrays of a run, with the initial states."""
+    (batch, size), rows, dtype = job.h.shape, len(job.x), job.x.dtype
     count = blocks(size, dtype)
-    hidden = results("hidden", (batch + rows, size), dtype)
-    hidden[:batch] = h
+    fed = hidden = results("hidden" + behind, (batch + rows, size), dtype)
+    hidden[:batch] = job.h
+    mask = kept("no_mask", (0, size), dtype) if job.mask is None else job.mask
+    if len(mask):
+        fed = take("fed" + behind, hidden.shape, dtype)
+        fed[:batch] = job.h * mask
     if keep:
-        gates = take("gates", (count, rows, 4 * lanes(dtype)), dtype)
-        cells = take("cells", (count, batch + rows, lanes(dtype)), dtype)
+        gates = take("gates" + behind, (count, rows, 4 * lanes(dtype)), dtype)
+        cells = take("cells" + behind, (count, batch + rows, lanes(dtype)), dtype)
     else:
-        gates = kept("gates", (count, max(batch, min(rows, TOGETHER)), 4 * lanes(dtype)), dtype)
+        gates = kept("gates" + behind, (count, max(batch, min(rows, TOGETHER)), 4 * lanes(dtype)), dtype)
         cells = fresh("cells", (count, batch, lanes(dtype)), dtype)
-    cells[:, :batch] = into_vectors(c, lanes(dtype))
-    with borrowed(n_threads, 8 * rows * size * (size + inputs)) as workers:
-        kernels.forward(
-            x, offsets, weights.panels(workers), *weights.codes, keep, gates, cells, hidden, _board(workers), workers
-        )
-    return Run(x, offsets, gates, cells, hidden)
+    cells[:, :batch] = into_vectors(job.c, lanes(dtype))
+    return Run(job.x, offsets, gates, cells, hidden, mask, fed)
 
 
 def preactivations(weights: Weights, run: Run, n_threads: int | None) -> Array:
@@ -142,93 +232,92 @@ def preactivations(weights: Weights, run: Run, n_threads: int | None) -> Array:
     return by_row(z, run.hidden.shape[1])
 
 
-def into_vectors(rows: Array, width: int) -> Array:
-    """Rows (n, features) as groups of columns (features / width rounded up, n, width), zeros behind."""
-    n, features = rows.shape
-    count = -(-features // width)
-    whole = numpy.zeros((n, count * width), rows.dtype)
-    whole[:, :features] = rows
-    return numpy.ascontiguousarray(whole.reshape(n, count, width).transpose(1, 0, 2))
-
-
-def from_vectors(groups: Array, size: int) -> Array:
-    """The first `size` columns of groups (count, n, width), as rows of their own."""
-    count, n, width = groups.shape
-    return numpy.ascontiguousarray(groups.transpose(1, 0, 2).reshape(n, count * width)[:, :size])
-
-
-def by_row(gates: Array, size: int) -> Array:
-    """Vectors of gates (blocks, N, 4 lanes) as rows (N, 4 size)."""
-    count, rows, width = gates.shape
-    whole = gates.reshape(count, rows, 4, width // 4).transpose(1, 2, 0, 3).reshape(rows, 4, count * width // 4)
-    return whole[:, :, :size].reshape(rows, 4 * size)
-
-
 def backwards(
-    weights: Weights, run: Run, delta: Array, delta_state: tuple[Array, Array] | None, truncate: int | None,
-    stride: int, exact: bool, gradients: tuple[Array, Array, Array], d_x: Array, n_threads: int | None,
-) -> tuple[Array, Array]:
-    """Gradients of a run.
+    jobs: Sequence[BackJob], truncate: int | None, stride: int, exact: bool, n_threads: int | None
+) -> list[tuple[Array, Array]]:
+    """Gradients of runs.
 
     Parameters
     ----------
-    weights, run
-        As given to `forwards`, keeping, and as it returned.
-    delta : (N, H) array
-        Gradient at the hidden states.
-    delta_state : tuple of (batch, H) arrays, optional
-        Gradients at the final hidden and cell states.
+    jobs : sequence of BackJob
+        Those that ran together.
     truncate : int or None
         How many steps the errors of a group of steps are walked back before it; None for all.
     stride : int
         Steps of a group.
     exact : bool
         The true gradient, or the "reference" one.
-    gradients : tuple of arrays like those of `weights`
-        Added to.
-    d_x : (N, input) array
-        Written: gradient at the inputs. Without rows it is not formed.
     n_threads : int or None
         At most so many threads.
 
     Returns
     -------
-    (batch, H) arrays
+    list of tuples of (batch, H) arrays
         Gradients at the initial hidden and cell states.
     """
-    count, rows, width = run.gates.shape
-    size, dtype, vector = delta.shape[1], delta.dtype, run.cells.shape[2]
-    batch, duration = len(run.hidden) - rows, len(run.offsets) - 1
-    sums = kept("sums", panels_shape(run.x.shape[1], size, dtype), dtype)
-    if not rows:
-        sums[...] = 0
-    with borrowed(n_threads, 16 * rows * size * (size + run.x.shape[1])) as workers:
-        u, w = (weights.transposed(name, 4 if exact else 3, workers) for name in "uw")
-        scratch = kept("scratch", (workers, SCRATCH), dtype)
-        final_h, final_c = numpy.zeros((2, batch, size), dtype) if delta_state is None else delta_state
-        delta_h, delta_c = into_vectors(final_h, width), into_vectors(final_c, vector)
-        groups = -(-duration // stride)
-        if truncate is None or truncate >= (groups - 1) * stride:
-            dz = kept("dz", (count, room(batch, rows, count, dtype), width), dtype)
-            kernels.backward(
-                run.offsets, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta, delta_h, delta_c,
-                dz, sums, d_x, scratch, _board(workers), workers,
-            )
-        else:
-            initial_h, initial_c = delta_h.copy(), delta_c.copy()
-            there = run.offsets[1] - run.offsets[0]  # the others end where they begin
-            initial_h[:, :there] = initial_c[:, :there] = 0
-            together = shares_windows(batch, workers)
-            lines = room(batch, groups * batch, count, dtype) // batch * batch if together else max(TILE, BLOCK)
-            stores = 1 if together else workers
-            kernels.truncated_backward(
-                run.offsets, truncate, stride, u, w, *weights.codes, run.x, run.gates, run.cells, run.hidden, delta,
-                delta_h, delta_c, initial_h, initial_c, kept("delta_h", (stores, len(u), lines, width), dtype),
-                kept("delta_c", (stores, count, lines, vector), dtype),
-                kept("factors", (count, rows, FACTORS * vector), dtype), kept("dz", run.gates.shape, dtype),
-                kept("tiles", (workers, count, max(TILE, batch), width), dtype), sums, d_x, scratch, _board(workers),
-                workers,
-            )
-            delta_h, delta_c = initial_h, initial_c
-        kernels.unpack(sums, weights.order, *gradients, workers)
-    return from_vectors(delta_h, size), from_vectors(delta_c, size)
+    run, (rows, size) = jobs[0].run, jobs[0].delta.shape
+    groups, inputs = -(-(len(run.offsets) - 1) // stride), run.x.shape[1]
+    reach = None if truncate is None or truncate >= (groups - 1) * stride else truncate
+    with borrowed(n_threads, 16 * len(jobs) * rows * size * (size + inputs)) as workers:
+        apart = reach is None and _apart([job.run for job in jobs], workers)
+        backs = [
+            _Back(job, exact, workers, 1 if apart else workers, behind)
+            for job, behind in zip(jobs, BEHIND, strict=False)
+        ]
+        if apart:
+            first, second = (back.arguments() for back in backs)
+            kernels.backward_both(first, second, workers)
+        for back in backs:
+            if reach is not None:
+                back.truncated(reach, stride, workers)
+            elif not apart:
+                kernels.backward(*(*back.arguments(), workers))
+            kernels.unpack(back.sums, back.job.weights.order, *back.job.gradients, workers)
+    return [(from_vectors(back.delta_h, size), from_vectors(back.delta_c, size)) for back in backs]
+
+
+class _Back:
+    """What the kernels need on the way back over a run."""
+
+    def __init__(self, job: BackJob, exact: bool, workers: int, lines: int, behind: str) -> None:
+        run, (rows, size), dtype = job.run, job.delta.shape, job.delta.dtype
+        self.job, self.behind, self.dtype = job, behind, dtype
+        self.sums = kept("sums" + behind, panels_shape(run.x.shape[1], size, dtype), dtype)
+        if not rows:
+            self.sums[...] = 0
+        self.batch = len(run.hidden) - rows
+        self.u, self.w = (job.weights.transposed(name, 4 if exact else 3, workers, behind) for name in "uw")
+        self.scratch, self.board = kept("scratch" + behind, (lines, SCRATCH), dtype), _board(lines, behind)
+        final_h, final_c = job.delta_state or numpy.zeros((2, self.batch, size), dtype)
+        self.delta_h = into_vectors(final_h, run.gates.shape[2])
+        self.delta_c = into_vectors(final_c, run.cells.shape[2])
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Those of `kernels.backward`, but for the last."""
+        run, (count, rows, width) = self.job.run, self.job.run.gates.shape
+        dz = kept("dz" + self.behind, (count, room(self.batch, rows, count, self.dtype), width), self.dtype)
+        return (
+            run.offsets, self.u, self.w, *self.job.weights.codes, run.mask, run.x, run.gates, run.cells, run.fed,
+            self.job.delta, self.delta_h, self.delta_c, dz, self.sums, self.job.d_x, self.scratch, self.board,
+        )
+
+    def truncated(self, truncate: int, stride: int, workers: int) -> None:
+        """Walk the errors back, and leave the gradients at the initial state in place of those at the final one."""
+        run, batch, dtype, (count, rows, width) = self.job.run, self.batch, self.dtype, self.job.run.gates.shape
+        initial_h, initial_c, vector = self.delta_h.copy(), self.delta_c.copy(), run.cells.shape[2]
+        there = run.offsets[1] - run.offsets[0]  # the others end where they begin
+        initial_h[:, :there] = initial_c[:, :there] = 0
+        together = shares_windows(batch, workers)
+        groups = (len(run.offsets) - 2) // stride + 1
+        lines = room(batch, groups * batch, count, dtype) // batch * batch if together else max(TILE, BLOCK)
+        stores = 1 if together else workers
+        kernels.truncated_backward(
+            run.offsets, truncate, stride, self.u, self.w, *self.job.weights.codes, run.mask, run.x, run.gates,
+            run.cells, run.fed, self.job.delta, self.delta_h, self.delta_c, initial_h, initial_c,
+            kept("delta_h", (stores, len(self.u), lines, width), dtype),
+            kept("delta_c", (stores, count, lines, vector), dtype),
+            kept("factors", (count, rows, FACTORS * vector), dtype), kept("dz", run.gates.shape, dtype),
+            kept("tiles", (workers, count, max(TILE, batch), width), dtype), self.sums, self.job.d_x, self.scratch,
+            self.board, workers,
+        )
+        self.delta_h, self.delta_c = initial_h, initial_c

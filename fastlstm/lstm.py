@@ -7,10 +7,10 @@ import numpy
 from fastlstm import checks, compiled
 from fastlstm.checks import Array
 from fastlstm.gate_methods import Gate, GateMethods
-from fastlstm.layer import from_vectors
 from fastlstm.oracle.lstm import GATES, loss
 from fastlstm.parameters import Buffer
 from fastlstm.sequences import LISTED, SINGLE, Sequences, matching, sequences
+from fastlstm.vectors import from_vectors
 from fastlstm.workspace import kept
 
 Gradients: TypeAlias = tuple[Gate, Gate, Gate, Gate, tuple[Array, Array], Any]

@@ -27,6 +27,8 @@ class Buffer(Mapping[str, Array]):
     flat : (n,) array
         The whole buffer, aligned to 64 bytes unless it is a `part`. Changing it changes the named views, and the other
         way round.
+    views : tuple of arrays
+        The named ones, in order.
     is_part : bool
         Whether it came from `part`. A copy of a part, or one unpickled, is a buffer of its own.
     """
@@ -47,6 +49,7 @@ class Buffer(Mapping[str, Array]):
             place = self._places[name] = slice(start, start + math.prod(shape))
             self._views[name] = self.flat[place].reshape(shape)
             start = place.stop
+        self.views = tuple(self._views.values())
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]

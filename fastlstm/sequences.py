@@ -5,6 +5,7 @@ from typing import Any
 import numpy
 
 from fastlstm.checks import Array, kernel_array, real_array
+from fastlstm.rows import running_rows
 from fastlstm.workspace import Take, fresh
 
 SINGLE, STACKED, LISTED = "one sequence", "a 3-D array", "a list"
@@ -31,8 +32,7 @@ class Sequences:
             # The longest first, so that the sequences still running at a step are the first rows of the step.
             rank = numpy.empty(len(items), numpy.intp)
             rank[numpy.argsort([-n for n in self.lengths], kind="stable")] = numpy.arange(len(items))
-            running = len(items) - numpy.searchsorted(sorted(self.lengths), numpy.arange(self.steps), side="right")
-            self.offsets = numpy.concatenate(([0], numpy.cumsum(running))).astype(numpy.intp)
+            self.offsets = running_rows(numpy.array(self.lengths, numpy.intp), self.steps)
             self._rows = [self.offsets[:n] + r for n, r in zip(self.lengths, rank, strict=True)]
         else:
             self.offsets = numpy.arange(self.steps + 1, dtype=numpy.intp) * len(items)

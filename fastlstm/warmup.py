@@ -35,10 +35,14 @@ def warmup(dtype: Any = (numpy.float32, numpy.float64)) -> None:
 
 
 def _layer(dtype: numpy.dtype[Any]) -> None:
-    layer, x = nn.LSTM(1, 1, dtype=dtype, n_threads=1), numpy.zeros((2, 1, 1), dtype)
-    layer(x)
-    output, state, tape = layer.forward(x)
-    layer.backward(tape, output, state)
+    x = numpy.zeros((2, 1, 1), dtype)
+    for layer in (
+        nn.LSTM(1, 1, bidirectional=True, dtype=dtype, n_threads=1),
+        nn.LSTM(1, 2, proj_size=1, dtype=dtype, n_threads=1), nn.LSTM(1, 1, dtype=dtype, n_threads=1),
+    ):
+        layer(x)
+        output, state, tape = layer.forward(x)
+        layer.backward(tape, output, state)
     layer.stepper()(x[0])
 
 

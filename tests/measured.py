@@ -20,7 +20,10 @@ MODELS = [(100, 32, 32, 100, 4), (100, 64, 64, 256, 4), (200, 64, 64, 256, 20)]
 AGAINST_PEERS = [["torch", "onnxruntime"], DTYPES, SHAPES]
 LAYER_NAMES = ["peer", "dtype", "T, batch, input, hidden"]
 MODEL_NAMES = ["dtype", "T, input, output, hidden, K"]
+STACKS, RAGGED = [(100, 32, 128, 128, 2, 2), (50, 8, 512, 512, 4, 1)], [(500, 32, 128, 128, 1, 1)]
+STACK_NAMES = ["dtype", "T, batch, input, hidden, layers, directions"]
 UNIT, ORACLE, LIMIT = "fastlstm time / peer time", "fastlstm time / oracle time", "limit distance"
+TORCH = "fastlstm time / torch time"
 
 SUITE: dict[str, tuple[str, str, list[str], list[list[Any]]]] = {
     "layer.LayerRatio.track_training": ("layer training", UNIT, LAYER_NAMES, AGAINST_PEERS),
@@ -38,10 +41,14 @@ SUITE: dict[str, tuple[str, str, list[str], list[list[Any]]]] = {
     "network.NetworkRatio.track_fit": ("dense network, an epoch", ORACLE, ["layers"], [[(64, 32, 10)]]),
     "streaming.StreamingRatio.track_training": (
         "training on a stream <of any length>",
-        "fastlstm time / torch time",
+        TORCH,
         ["batch", "hidden"],
         [[1, 32], [64]],
     ),
+    "stack.StackRatio.track_forward": ("stack forward", TORCH, STACK_NAMES, [DTYPES, STACKS]),
+    "stack.StackRatio.track_training": ("stack training", TORCH, STACK_NAMES, [DTYPES, STACKS]),
+    "stack.RaggedRatio.track_packed": ("ragged training", TORCH, STACK_NAMES, [["float32"], RAGGED]),
+    "stack.RaggedRatio.track_padded": ("padded", "ragged time / padded time", STACK_NAMES, [["float32"], RAGGED]),
     "start.Start.track_import": ("import", "seconds", [], []),
 }
 """For each benchmark its name to a reader, its unit, and its parameters."""

@@ -4,10 +4,12 @@ import importlib
 import inspect
 import pkgutil
 
+import numpy
 import pytest
 
 from asv_bench import benchmarks
 from asv_bench.benchmarks import common
+from asv_bench.benchmarks.peers import layer
 
 KINDS = "time_", "track_", "peakmem_"
 
@@ -34,6 +36,18 @@ def test_a_benchmark_says_what_it_measures(name, kind, method):
 def test_no_two_have_the_same_name():
     names = [method.pretty_name for _, _, method in found()]
     assert len(names) == len(set(names)) > 20
+
+
+@pytest.mark.parametrize("form", [{}, {"num_layers": 2, "bidirectional": True}, {"lengths": numpy.array([3, 1, 5])}])
+def test_the_peer_does_the_same_work(form):
+    pytest.importorskip("torch")
+    ours, torchs = (layer(implementation, "float64", (6, 3, 4, 5), **form) for implementation in ("fastlstm", "torch"))
+    numpy.testing.assert_allclose(ours.forward()[0], torchs.forward().numpy(), atol=1e-12)
+    d_x, _ = ours.train()
+    torchs.train()
+    numpy.testing.assert_allclose(d_x, torchs.x.grad.numpy(), atol=1e-12)
+    for name, parameter in torchs.layer.named_parameters():
+        numpy.testing.assert_allclose(ours.layer.gradients[name], parameter.grad.numpy(), atol=1e-12)
 
 
 @pytest.mark.parametrize(("ours", "others"), [(0.001, 0.004), (0.004, 0.001), (1e-6, 1.0), (0.25, 0.25)])

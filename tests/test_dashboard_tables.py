@@ -68,6 +68,11 @@ def test_every_other_ratio_is_listed(results):
     found = tables.others(results.runs[-1], results.benchmarks)
     assert [(each.computation, each.peer, each.names, each.shape) for each in found] == [
         ("dense network, an epoch", "the oracle", "layers", (64, 32, 10)),
+        ("ragged training", "PyTorch", measured.STACK_NAMES[1], measured.RAGGED[0]),
+        *[
+            (computation, "PyTorch", measured.STACK_NAMES[1], shape)
+            for computation in ("stack forward", "stack training") for _ in measured.DTYPES for shape in measured.STACKS
+        ],
         ("training on a stream <of any length>", "PyTorch", "batch, hidden", (1, 64)),
         ("training on a stream <of any length>", "PyTorch", "batch, hidden", (32, 64)),
     ]
@@ -186,6 +191,7 @@ def test_readme_is_written_and_checked(config, tmp_path):
     assert text.startswith("before\n\n")
     assert text.endswith("\n\nafter\n")
     assert "| T, batch, input, hidden | training, float32: PyTorch |" in text
+    assert "| T, batch, input, hidden, layers, directions | training, float32: PyTorch |" in text
     assert "| T, input, output, hidden, K | forward: float32 |" in text
     assert "old" not in text
     path.write_text("no place")

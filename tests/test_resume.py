@@ -72,6 +72,23 @@ def test_saved_after_any_update(path: Path, data: str, settings: Any) -> None:
         assert ours.history["seconds"][-1] > 0
 
 
+@pytest.mark.parametrize("settings", [{"k1": 3}, {"k1": 2, "k2": 5}])
+def test_dropout_goes_on(path: Path, settings: Any) -> None:
+    def make() -> train.Trainer:
+        lstm = nn.LSTM(streams.INPUTS, 4, 2, dropout=0.4, recurrent_dropout=0.3, dtype="float64", seed=1)
+        model = nn.Sequential(lstm, nn.Dense(4, streams.OUTPUTS, dtype="float64", seed=2))
+        return train.Trainer(model, train.SquaredError(), train.Adam(0.01), **settings)
+
+    whole, validation = make(), chunks([3])
+    whole.fit(chunks(LENGTHS), epochs=2, validation=validation)
+    for stop in range(1, whole.updates, 6 if JIT_OFF else 1):
+        ours = make()
+        ours.fit(chunks(LENGTHS), epochs=2, updates=stop, validation=validation, checkpoint=path)
+        ours = train.Trainer.load(path)
+        ours.fit(chunks(LENGTHS), epochs=2 - ours.epoch, validation=validation)
+        assert_same(ours, whole)
+
+
 def test_a_stream_is_gone_through_again(path: Path) -> None:
     def stream() -> Any:
         while True:
@@ -101,6 +118,7 @@ def test_when_checkpoints_are_written(path: Path, every: int | None, monkeypatch
 
 @pytest.mark.parametrize("model", [
     nn.LSTM(streams.INPUTS, streams.OUTPUTS, bias=False, seed=0, n_threads=1),
+    nn.LSTM(streams.INPUTS, streams.OUTPUTS, 2, dropout=0.4, recurrent_dropout=0.3, forget_bias=1.0, seed=0),
     nn.Dense(streams.INPUTS, streams.OUTPUTS, seed=0),
     nn.Sequential(nn.Sequential(nn.LSTM(streams.INPUTS, 4, seed=0)), nn.Dense(4, streams.OUTPUTS, seed=0)),
 ])

@@ -208,6 +208,8 @@ def test_a_state_dict_comes_back():
     "layer",
     [
         nn.LSTM(3, 5, bias=False, batch_first=True, dtype="float64", n_threads=2), nn.LSTM(1, 1),
+        nn.LSTM(3, 5, 2, True, True, 0.25, True, recurrent_dropout=0.5, recurrent_initializer="orthogonal"),
+        nn.LSTM(3, 5, 3, proj_size=2, bidirectional=True, forget_bias=1),
         nn.Dense(3, 2, False, dtype="float64", n_threads=1), nn.Sequential(nn.Dense(3, 2)),
     ],
     ids=repr,
@@ -215,6 +217,7 @@ def test_a_state_dict_comes_back():
 def test_layers_from_their_configs(layer):
     twin = nn.from_config(json.loads(json.dumps(layer.config())))
     assert type(twin) is type(layer)
+    assert repr(twin) == repr(layer)
     assert twin.config() == layer.config()
     assert twin.parameters.same_layout(layer.parameters)
 

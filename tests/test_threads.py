@@ -10,6 +10,8 @@ import pytest
 from fastlstm import LSTM, compat, nn
 from fastlstm_kernels import threads
 from tests.helpers import JIT_OFF, flatten, one_hot
+from tests.stacks import LENGTHS, ragged, same
+from tests.stacks import run as run_stack
 
 both = pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
 shapes = pytest.mark.parametrize(
@@ -75,6 +77,22 @@ def test_a_sequence_has_the_same_results_alone_and_in_company(rng, T, batch, I, 
 
 
 @both
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "ragged"])
+@pytest.mark.parametrize("shape", [
+    {"layers": 2, "bidirectional": True, "hidden": 9},
+    {"layers": 2, "bidirectional": True, "hidden": 9, "projection": 4},
+    {"bidirectional": True, "hidden": 17 if JIT_OFF else 163},
+], ids=str)  # fmt: skip
+def test_stacks(dtype, lengths, shape):
+    rates = {} if "projection" in shape else {"recurrent_dropout": 0.3}
+    runs = []
+    for workers in (1, 3) if JIT_OFF else (1, 2, 3, 8):
+        layer, x, state, _, dy, d_state = ragged(shape, dtype, n_threads=workers, **rates)
+        runs.append(run_stack(layer, x, state, lengths, dy, d_state) | {"called": layer(x, state, lengths)[0]})
+        same(runs[-1], runs[0])
+
+
+@both
 @pytest.mark.parametrize("gradient", ["exact", "reference"])
 @pytest.mark.parametrize(("truncate", "stride"), [(0, 1), (3, 1), (0, 4), (2, 3), (None, 1)])
 def test_a_model_on_ragged_lists(rng, dtype, truncate, stride, gradient):
@@ -106,7 +124,7 @@ def test_a_stepper_steps_as_the_layer_runs(rng, dtype):
         step = layer.stepper(batch)
         for row, wanted in zip(x, output, strict=True):
             numpy.testing.assert_array_equal(step(row), wanted, strict=True)
-        numpy.testing.assert_array_equal(step.state, [h[0], c[0]])
+        numpy.testing.assert_array_equal(step.state, [h, c])
 
 
 def test_a_dense_network_trains_the_same_with_any_number_of_threads(rng, monkeypatch):

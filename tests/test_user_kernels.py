@@ -10,6 +10,8 @@ from fastlstm.layer import from_vectors
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.pack import panels_shape
 from fastlstm_kernels.phases import BOARD
+from tests import processes
+from tests.helpers import JIT_OFF
 
 I, H, T, BATCH = 3, 19, 5, 2  # noqa: E741
 ORDER = numpy.array([1, 0, 2, 3])
@@ -66,8 +68,8 @@ def test_an_lstm_runs_over_a_sequence_in_a_users_function(layer, x, parallel):
     @numba.njit(nogil=True, parallel=parallel)
     def run(x, w, u, b, order, panels, offsets, z, cells, hidden):
         kernels.pack(w, u, b, order, panels, 2)
-        board = numpy.zeros((2, BOARD), numpy.int64)
-        kernels.forward(x, offsets, panels, TANH, TANH, False, z, cells, hidden, board, 2)
+        board, mask = numpy.zeros((2, BOARD), numpy.int64), numpy.zeros((0, H), hidden.dtype)
+        kernels.forward(x, offsets, panels, TANH, TANH, False, mask, z, cells, hidden, hidden, board, 2)
         return hidden.sum()
 
     w, u, b, panels = weights(layer)
@@ -86,16 +88,64 @@ def test_many_lstms_step_in_a_users_parallel_loop(layer, x, parallel):
     """With one worker a kernel does not enter the threading layer, so that it may run inside a parallel region."""
 
     @numba.njit(nogil=True, parallel=parallel)
-    def run(x, w, u, b, order, panels, z, cells, hidden):
-        kernels.pack(w, u, b, order, panels, 1)
+    def run(x, panels, z, cells, hidden):
         for k in numba.prange(x.shape[0]):
             kernels.step(x[k], panels, z[k], cells[k], hidden[k], 0, 1)
+            kernels.step(x[k], panels, z[k], cells[k], hidden[k], 1, 1)
 
-    w, u, b, panels = weights(layer)
+    panels = layer.panels()
     z, cells = (numpy.stack([a] * T) for a in scratch(panels, BATCH))
     hidden = numpy.zeros((T, 2, BATCH, H), layer.dtype)
-    run(x, w, u, b, ORDER, panels, z, cells, hidden)
+    run(x, panels, z, cells, hidden)
     for k in range(T):
-        wanted, (_, c) = layer(x[k : k + 1])
-        numpy.testing.assert_array_equal(hidden[k, 1], wanted[0])
+        wanted, (_, c) = layer(x[[k, k]])
+        numpy.testing.assert_array_equal(hidden[k, ::-1], wanted)
         numpy.testing.assert_array_equal(from_vectors(cells[k], H), c[0])
+
+
+def test_panels_are_a_copy_of_the_weights_as_pack_lays_them_out(rng):
+    layer = nn.LSTM(I, H, seed=0, n_threads=1)
+    w, u, b, panels = weights(layer)
+    kernels.pack(w, u, b, ORDER, panels, 1)
+    found = layer.panels()
+    numpy.testing.assert_array_equal(found, panels, strict=True)
+    layer.parameters.flat[:] = 0
+    layer(numpy.zeros((1, 1, I)))
+    numpy.testing.assert_array_equal(found, panels)
+
+
+CACHED = """
+import numba, numpy
+import fastlstm_kernels as kernels
+from fastlstm import nn
+from fastlstm_kernels.activations import TANH
+from fastlstm_kernels.phases import BOARD
+
+@numba.njit(nogil=True, cache=True)
+def stepped(x, panels, z, cells, hidden):
+    for t in range(len(x)):
+        kernels.step(x[t], panels, z, cells, hidden, t % 2, 1)
+
+@numba.njit(nogil=True, cache=True)
+def at_once(x, offsets, panels, z, cells, hidden, workers):
+    board, mask = numpy.zeros((workers, BOARD), numpy.int64), numpy.zeros((0, hidden.shape[1]), hidden.dtype)
+    kernels.forward(x, offsets, panels, TANH, TANH, False, mask, z, cells, hidden, hidden, board, workers)
+
+layer, x = nn.LSTM(3, 19, seed=0), numpy.ones((4, 2, 3), numpy.float32)
+panels, wanted = layer.panels(), layer(x)[0]
+count, _, width = panels.shape
+z, cells = numpy.empty((count, 8, width), "f"), numpy.zeros((3, count, 2, width // 4), "f")
+two, all_ = numpy.zeros((2, 2, 19), "f"), numpy.zeros((2, 10, 19), "f")
+stepped(x, panels, z[:, :2].copy(), cells[0], two)
+for workers in (1, 2):
+    at_once(x.reshape(8, 3), numpy.arange(5) * 2, panels, z, cells[workers], all_[workers - 1], workers)
+print((two[0] == wanted[-1]).all(), *((h[2:].reshape(4, 2, 19) == wanted).all() for h in all_))
+print(*(sum(f.stats.cache_hits.values()) for f in (stepped, at_once)))
+"""
+
+
+@pytest.mark.skipif(JIT_OFF, reason="nothing is compiled")
+def test_a_users_compiled_function_is_kept_on_disk(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(CACHED, "utf-8")
+    assert [processes.run(script).split() for _ in range(2)] == [["True"] * 3 + ["0"] * 2, ["True"] * 3 + ["1"] * 2]

@@ -27,21 +27,29 @@ def public(kind):
     return {n for n in dir(kind) if not n.startswith("_") and callable(getattr(kind, n))}
 
 def use_layer(dtype, tmp):
-    layer = fastlstm.nn.LSTM(3, 37, dtype=dtype)
     x = numpy.ones((5, 4, 3), dtype)
-    layer(x)
-    y, state, tape = layer.forward(x, layer.forward(x)[1])
-    layer.backward(tape, y)
-    layer.backward(tape, y, state)
-    layer.zero_grad()
-    layer.load_state_dict(layer.state_dict())
-    step = layer.stepper(4)
-    step(x[0])
-    step.reset(0)
-    step.state = step.state
-    step(x[0])
+    for kind in (
+        {}, {"num_layers": 2, "bidirectional": True, "dropout": 0.5, "recurrent_dropout": 0.5}, {"proj_size": 5}
+    ):
+        layer = fastlstm.nn.LSTM(3, 37, **kind, dtype=dtype)
+        for lengths in (None, [5, 0, 3, 1]):
+            layer(x, None, lengths)
+            y, state, tape = layer.forward(x, layer.forward(x)[1], lengths)
+            layer.backward(tape, y)
+            layer.backward(tape, y, state, None if kind == {"proj_size": 5} else 1)
+        layer.zero_grad()
+        layer.load_state_dict(layer.state_dict())
+        if not layer.proj_size:
+            layer.panels()
+        if not layer.bidirectional:
+            step = layer.stepper(4)
+            step(x[0])
+            step.reset(0)
+            step.state = step.state
+            step(x[0])
     assert public(fastlstm.nn.LSTM) == {
-        "forward", "backward", "zero_grad", "state_dict", "load_state_dict", "stepper", "config"
+        "forward", "backward", "zero_grad", "state_dict", "load_state_dict", "stepper", "panels", "config",
+        "generators",
     }
     assert public(fastlstm.nn.Stepper) == {"reset"}
 
@@ -52,7 +60,7 @@ def use_sequential(dtype, tmp):
     y, state, tape = model.forward(x)
     model.backward(tape, y)
     model.backward(tape, y, truncate=1)
-    others = {"forward", "backward", "zero_grad", "state_dict", "load_state_dict", "config"}
+    others = {"forward", "backward", "zero_grad", "state_dict", "load_state_dict", "config", "generators"}
     assert public(fastlstm.nn.Sequential) == public(fastlstm.nn.Dense) == others
 
 def use_model(dtype, tmp):

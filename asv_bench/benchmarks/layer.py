@@ -63,7 +63,7 @@ class Frame:
 
     params = (IMPLEMENTATIONS, DTYPES, SIZES)
     param_names = ("implementation", "dtype", SIZE)
-    version = "1"
+    version = "2"
 
     def setup(self, implementation, dtype, sizes):
         self.made = layer(implementation, dtype, (1, 1, *sizes))
@@ -122,7 +122,7 @@ class FrameRatio:
 
     params = (PEERS, DTYPES, SIZES)
     param_names = ("peer", "dtype", SIZE)
-    version = "3"
+    version = "4"
 
     def setup(self, peer, dtype, sizes):
         self.ours, self.peers = (layer(implementation, dtype, (1, 1, *sizes)) for implementation in ("fastlstm", peer))

@@ -30,6 +30,10 @@ class Layer:
         self.gradients = self.parameters.empty_like()
         self.parameters.flat[:] = numpy.random.default_rng(seed).uniform(-bound, bound, self.parameters.flat.size)
 
+    def generators(self) -> list[numpy.random.Generator]:
+        """Generators that `forward` draws from."""
+        return []
+
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
         self.gradients.flat[:] = 0

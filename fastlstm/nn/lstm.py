@@ -1,20 +1,25 @@
 """`torch.nn.LSTM` on NumPy arrays."""
 
+import warnings
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy
 import numpy.typing
 
-from fastlstm import checks, layer
+from fastlstm import checks, dropout, stack
+from fastlstm.cell import NO_PROJECTION, Cell, Gradients, ProjectedCell
 from fastlstm.checks import Array
-from fastlstm.layer import Run, Weights
+from fastlstm.layer import Weights
+from fastlstm.nn import given, initial
 from fastlstm.nn.base import Layer
+from fastlstm.nn.given import State
 from fastlstm.nn.stepper import Stepper
+from fastlstm.parameters import Buffer
+from fastlstm.rows import RaggedRows, Rows
+from fastlstm.stack import StackRun
 from fastlstm.workspace import fresh
 from fastlstm_kernels.activations import TANH
-
-State: TypeAlias = tuple[Array, Array]
 
 ORDER = numpy.array([1, 0, 2, 3])
 """Where the kernels' gates f, i, c, hf stand among torch's i, f, g, o."""
@@ -26,20 +31,20 @@ class Tape:
 
     Attributes
     ----------
-    run : fastlstm.layer.Run
+    run : fastlstm.stack.StackRun
     batched : bool
         Whether the inputs had a batch axis.
     owner : LSTM
         The layer that made it.
     """
 
-    run: Run
+    run: StackRun
     batched: bool
     owner: "LSTM"
 
 
 class LSTM(Layer):
-    """A long short-term memory layer with the parameters, gates and shapes of `torch.nn.LSTM`.
+    """Long short-term memory layers with the parameters, gates and shapes of `torch.nn.LSTM`.
 
     One step on x, with the cell state c and the hidden state h (Hochreiter & Schmidhuber 1997; forget gate: Gers et
     al. 2000)::
@@ -50,26 +55,35 @@ class LSTM(Layer):
     The layer holds parameters and gradients, and no hidden state: several threads may use one layer at once for
     inference, and each training call owns its tape.
 
+    In the shapes below, D is 2 if `bidirectional` and else 1, and `output` is `proj_size`, or `hidden` without one.
+
     Parameters
     ----------
     input_size, hidden_size : int
         Sizes of x and h; at least 1.
     num_layers : int
-        1.
+        Layers, each on the outputs of the one below; at least 1.
     bias : bool
         Whether there are biases.
     batch_first : bool
         Whether inputs and outputs are (batch, T, features) rather than (T, batch, features).
     dropout : float
-        0.
+        Probability, from 0 to 1, with which `forward` drops an output of a layer that has another above it.
     bidirectional : bool
-        False.
+        Whether each layer also runs from the last step to the first; the outputs of both lie side by side.
     proj_size : int
-        0.
+        Size of a linear projection of h, which stands for it (Sak et al. 2014); below `hidden_size`; 0 for none.
+    recurrent_dropout : float
+        Probability with which `forward` drops a hidden state on its way to the next step, the same ones at all steps of
+        a sequence (Gal & Ghahramani 2016); 0 with a projection.
+    forget_bias : float, optional
+        Initial value of the forget gates' biases, instead of a drawn one.
+    recurrent_initializer : {"uniform", "orthogonal"}
+        Of weight_hh: as the others, or orthonormal columns in each gate.
     dtype : {numpy.float32, numpy.float64}
         Of parameters, states and results.
     seed : int or None
-        Of the initial parameters, uniform on ±1/√hidden_size from `numpy.random.default_rng`.
+        Of the initial parameters, uniform on ±1/√hidden_size from `numpy.random.default_rng`, and of `generator`.
     n_threads : int or None
         At most so many threads; None for Numba's number. Results are bitwise the same for any number.
 
@@ -77,12 +91,21 @@ class LSTM(Layer):
     ----------
     parameters, gradients : Buffer
         Mappings of torch's names to arrays, each over one flat array: weight_ih_l0 (4 hidden, input), weight_hh_l0
-        (4 hidden, hidden), bias_ih_l0 and bias_hh_l0 (4 hidden,); gates in the order i, f, g, o. Change them in place.
+        (4 hidden, output), bias_ih_l0 and bias_hh_l0 (4 hidden,), weight_hr_l0 (proj_size, hidden), the same with
+        "_reverse" behind, and so on for l1, whose inputs are D · output; gates in the order i, f, g, o. Change them in
+        place.
+    generator : numpy.random.Generator
+        Draws what is dropped.
 
     Raises
     ------
     TypeError, ValueError
         An argument of the wrong kind or value.
+
+    Warns
+    -----
+    UserWarning
+        `dropout` with a single layer drops nothing.
 
     Examples
     --------
@@ -103,85 +126,100 @@ class LSTM(Layer):
         bidirectional: bool = False,
         proj_size: int = 0,
         *,
+        recurrent_dropout: float = 0.0,
+        forget_bias: float | None = None,
+        recurrent_initializer: str = "uniform",
         dtype: numpy.typing.DTypeLike = numpy.float32,
         seed: Any = None,
         n_threads: int | None = None,
     ) -> None:
         self.input_size = checks.integer("input_size", input_size, 1)
         self.hidden_size = checks.integer("hidden_size", hidden_size, 1)
-        for name, value, only in (
-            ("num_layers", num_layers, 1), ("dropout", dropout, 0), ("bidirectional", bidirectional, False),
-            ("proj_size", proj_size, 0),
-        ):
-            if value != only:
-                raise ValueError(f"{name} must be {only}, the only value supported so far; got {value!r}")
-        self.bias, self.batch_first = bool(bias), bool(batch_first)
+        self.num_layers = checks.integer("num_layers", num_layers, 1)
+        self.bias, self.batch_first, self.bidirectional = bool(bias), bool(batch_first), bool(bidirectional)
+        self.proj_size = checks.integer("proj_size", proj_size, 0)
+        if self.proj_size >= self.hidden_size:
+            raise ValueError(f"proj_size must be smaller than hidden_size, {hidden_size}, got {proj_size}")
+        self.dropout = given.rate("dropout", dropout)
+        self.recurrent_dropout = given.rate("recurrent_dropout", recurrent_dropout)
+        if self.recurrent_dropout and self.proj_size:
+            raise ValueError(f"recurrent_dropout must be 0 with a projection, got {recurrent_dropout}")
+        bias_value = None if forget_bias is None else checks.real("forget_bias", forget_bias)
+        if bias_value is not None and not bias:
+            raise ValueError(f"forget_bias must be None without biases, got {forget_bias}")
+        self.recurrent_initializer = checks.choice("recurrent_initializer", recurrent_initializer, initial.INITIALIZERS)
         self.n_threads = checks.optional_integer("n_threads", n_threads, 1)
         self.dtype = checks.float_dtype(dtype)
-        rows = 4 * self.hidden_size
-        shapes: dict[str, tuple[int, ...]] = {
-            "weight_ih_l0": (rows, self.input_size), "weight_hh_l0": (rows, self.hidden_size)
-        }
-        if bias:
-            shapes |= {"bias_ih_l0": (rows,), "bias_hh_l0": (rows,)}
-        self._draw(shapes, self.dtype, self.hidden_size**-0.5, seed)
+        self.forget_bias = bias_value
+        if self.dropout and self.num_layers == 1:
+            warnings.warn("dropout drops outputs of layers that have another above them: none of one", stacklevel=2)
+        generator = numpy.random.default_rng(seed)
+        shapes = initial.shapes(
+            self.input_size, self.hidden_size, self.num_layers, self._directions, self.proj_size, self.bias
+        )
+        self._draw(shapes, self.dtype, self.hidden_size**-0.5, generator)
+        if self.recurrent_initializer == "orthogonal":
+            initial.set_orthogonal(self.parameters, self.hidden_size, generator)
+        if self.forget_bias is not None:
+            initial.set_forget_bias(self.parameters, self.hidden_size, self.forget_bias)
+        # Of this kind whatever the seed is, so that a file can hold its state.
+        self.generator = numpy.random.Generator(numpy.random.PCG64(generator.integers(1 << 63)))
 
-    def __call__(self, input: Any, state: Any = None) -> tuple[Array, State]:
-        """Run over a sequence, keeping nothing but the result.
+    def __call__(self, input: Any, state: Any = None, lengths: Any = None) -> tuple[Array, State]:
+        """Run over a sequence, keeping nothing but the result, and dropping nothing.
 
         Parameters
         ----------
         input : (T, batch, input) array
             Or (batch, T, input) with `batch_first`; or (T, input), without a batch axis, then nor have states and
             output.
-        state : tuple of (1, batch, hidden) arrays, optional
+        state : tuple of (num_layers · D, batch, output) and (num_layers · D, batch, hidden) arrays, optional
             Initial hidden and cell states h_0, c_0; zeros by default.
+        lengths : (batch,) integers, optional
+            Steps of each sequence, from 0 to T in any order; what `input` has behind them is not looked at.
 
         Returns
         -------
-        output : (T, batch, hidden) array
-            Hidden states of all steps, in the form of the input.
-        h_n, c_n : (1, batch, hidden) arrays
-            Final states, as a tuple.
+        output : (T, batch, D · output) array
+            Hidden states of all steps of the last layer, in the form of the input; zero behind the end of a sequence.
+        h_n, c_n : arrays like h_0 and c_0
+            Final states, as a tuple: each sequence's after its own last step.
 
         Raises
         ------
         TypeError, ValueError
-            Input or state do not fit the layer or each other.
+            Input, state or lengths do not fit the layer or each other.
 
         Notes
         -----
-        8 · T · batch · hidden · (input + hidden) flops.
+        8 · N · hidden · (input + output) flops a layer and direction, for N steps of all sequences together. With a
+        projection, as without one.
         """
-        x, batched, h, c = self._given(input, state)
-        run = self._run(x, h, c, keep=False)
-        return self._results(run, batched, len(h), run.cells)
+        return self._run(input, state, lengths, keep=False)[:2]
 
-    def forward(self, input: Any, state: Any = None) -> tuple[Array, State, Tape]:
-        """Run over a sequence, keeping what `backward` needs.
+    def forward(self, input: Any, state: Any = None, lengths: Any = None) -> tuple[Array, State, Tape]:
+        """Run over a sequence, keeping what `backward` needs, and dropping what is to be dropped.
 
         Parameters
         ----------
-        input, state
+        input, state, lengths
             As for a call of the layer.
 
         Returns
         -------
         output, (h_n, c_n)
-            As from a call of the layer. Without `batch_first`, `output` is the tape's own record of the hidden states:
-            copy it before changing it in place, if `backward` is still to come.
+            As from a call of the layer. `output` may be the tape's own record of the hidden states: copy it before
+            changing it in place, if `backward` is still to come.
         tape : Tape
-            For `backward`; it holds about 7 · T · batch · hidden numbers, and `input` itself where no copy was needed.
+            For `backward`; it holds about 7 · T · batch · hidden numbers a layer and direction, and `input` itself
+            where no copy was needed.
 
         Raises
         ------
         TypeError, ValueError
             As from a call of the layer.
         """
-        x, batched, h, c = self._given(input, state)
-        run = self._run(x, h, c, keep=True)
-        output, final = self._results(run, batched, len(h), run.cells[:, len(run.x) :])
-        return output, final, Tape(run, batched, self)
+        return self._run(input, state, lengths, keep=True)
 
     def backward(
         self, tape: Tape, dy: Any, dstate: Any = None, truncate: int | None = None, stride: int = 1
@@ -193,13 +231,14 @@ class LSTM(Layer):
         tape : Tape
             From `forward` of this layer, whose parameters have not changed since.
         dy : array like the output
-            Gradient of the loss at it.
+            Gradient of the loss at it; what it has behind the end of a sequence is not looked at.
         dstate : tuple of arrays like h_n and c_n, optional
             Gradients of the loss at the final states; zeros by default.
         truncate : int or None
             K: the steps come in groups of `stride`, counted from the first; the errors of a group are walked back
             over it and the K steps before it, and the state before those counts as a constant: BPTT(h; h') of
-            Williams & Peng (1990), section 4, with h = K + stride and h' = stride. None for no truncation.
+            Williams & Peng (1990), section 4, with h = K + stride and h' = stride. Each layer and direction does so
+            with the errors that reach it. None for no truncation, and with a projection.
         stride : int
             Steps of a group; at least 1.
 
@@ -212,50 +251,49 @@ class LSTM(Layer):
         Raises
         ------
         TypeError, ValueError
-            The tape is another layer's, or a gradient has another shape. `gradients` stay as they are.
+            The tape is another layer's, or an argument does not fit. `gradients` stay as they are.
 
         Notes
         -----
-        16 · T · batch · hidden · (input + hidden) flops; truncated, 8 · T · batch · hidden · (2 input + hidden +
+        16 · N · hidden · (input + output) flops a layer and direction; truncated, 8 · N · hidden · (2 input + hidden +
         (K / stride + 1) hidden).
         """
         self._check_tape(tape)
         reach = checks.optional_integer("truncate", truncate, 0)
         stride = checks.integer("stride", stride, 1)
-        run, batched = tape.run, tape.batched
-        rows, duration = len(run.x), len(run.offsets) - 1
-        batch, size = len(run.hidden) - rows, self.hidden_size
-        shape = self._shape(duration, batch, size, batched)
-        delta = self._steps_first(checks.shaped_array("dy", dy, shape, self.dtype), batched)
-        final = None if dstate is None else self._states("dstate", dstate, batch, batched)
-        d_x = fresh("d_x", run.x.shape, self.dtype)
-        given = self.gradients
-        d_b = given["bias_ih_l0"] if self.bias else numpy.empty(4 * size, self.dtype)
-        before = d_b.copy()
-        initial = layer.backwards(
-            self._weights(), run, delta.reshape(rows, size), final, reach, stride, True,
-            (given["weight_ih_l0"], given["weight_hh_l0"], d_b), d_x, self.n_threads,
+        if reach is not None and self.proj_size:
+            raise ValueError(f"truncate must be None with a projection, got {truncate}")
+        rows, batched = tape.run.rows, tape.batched
+        shape = self._shape(rows.duration, rows.batch, self.output_size, batched)
+        delta = checks.shaped_array("dy", dy, shape, self.dtype)
+        final = None if dstate is None else self._states("dstate", dstate, rows, batched)
+        d_x, d_h, d_c = stack.backwards(
+            self._cells(), tape.run, rows.take(delta if batched else delta[:, None]), final, reach, stride,
+            self._gradients(), self.n_threads,
         )
-        if self.bias:
-            given["bias_hh_l0"][:] += d_b - before
-        d_input = self._as_given(d_x, duration, batch, batched)
-        d_h, d_c = (self._state_as_given(d, batched) for d in initial)
-        return d_input, (d_h, d_c)
+        return self._as_given(rows, d_x, batched), self._states_as_given(rows, d_h, d_c, batched)
 
     @property
     def output_size(self) -> int:
-        """Size of the output, which is `hidden_size`."""
-        return self.hidden_size
+        """Size of the output: `proj_size` or `hidden_size`, twice that if `bidirectional`."""
+        return (self.proj_size or self.hidden_size) * self._directions
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments but for the seed, and the class's name as "kind"; see `from_config`."""
         return {
-            "kind": "LSTM", "input_size": self.input_size, "hidden_size": self.hidden_size, "bias": self.bias,
-            "batch_first": self.batch_first, "dtype": self.dtype.name, "n_threads": self.n_threads,
+            "kind": "LSTM", "input_size": self.input_size, "hidden_size": self.hidden_size,
+            "num_layers": self.num_layers, "bias": self.bias, "batch_first": self.batch_first, "dropout": self.dropout,
+            "bidirectional": self.bidirectional, "proj_size": self.proj_size,
+            "recurrent_dropout": self.recurrent_dropout, "forget_bias": self.forget_bias,
+            "recurrent_initializer": self.recurrent_initializer, "dtype": self.dtype.name, "n_threads": self.n_threads,
         }
 
+    def generators(self) -> list[numpy.random.Generator]:
+        """Its `generator`, in a list."""
+        return [self.generator]
+
     def stepper(self, batch_size: int = 1) -> Stepper:
-        """The layer frame by frame.
+        """The layers frame by frame.
 
         Parameters
         ----------
@@ -266,78 +304,146 @@ class LSTM(Layer):
         -------
         Stepper
             Over a copy of the present parameters.
-        """
-        return Stepper(self._weights(), checks.integer("batch_size", batch_size, 1), self.n_threads)
 
-    def _weights(self) -> Weights:
-        given = self.parameters
-        bias = given["bias_ih_l0"] + given["bias_hh_l0"] if self.bias else numpy.zeros(4 * self.hidden_size, self.dtype)
-        return Weights(given["weight_ih_l0"], given["weight_hh_l0"], bias, ORDER, (TANH, TANH))
+        Raises
+        ------
+        ValueError
+            The layer is bidirectional: its outputs depend on frames to come.
+        """
+        if self.bidirectional:
+            raise ValueError("a bidirectional layer cannot go frame by frame, as its outputs depend on frames to come")
+        cells = [directions[0].copy() for directions in self._cells()]
+        return Stepper(cells, checks.integer("batch_size", batch_size, 1), self.n_threads)
+
+    def panels(self, layer: int = 0, reverse: bool = False) -> Array:
+        """The weights as the kernels read them, to step or run a layer in compiled code: see docs/kernels.md.
+
+        Parameters
+        ----------
+        layer : int
+            Which one, from 0 for the lowest.
+        reverse : bool
+            Whether of its reverse direction.
+
+        Returns
+        -------
+        array of `fastlstm_kernels.pack.panels_shape`
+            A copy of the present parameters, of the layer's dtype; biases are summed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            There is no such layer or direction, or there are projections, which the kernels do not have.
+        """
+        if self.proj_size:
+            raise ValueError(f"panels are those of a layer without a projection, got one of proj_size {self.proj_size}")
+        if reverse and not self.bidirectional:
+            raise ValueError("reverse must be False, as the layer has one direction")
+        level = checks.integer("layer", layer, 0)
+        if level >= self.num_layers:
+            raise ValueError(f"layer must be below num_layers, {self.num_layers}, got {layer}")
+        return self._cells()[level][bool(reverse)].weights.panels(1, "panels", fresh)
+
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def _named(self, buffer: Buffer) -> list[tuple[Array, ...]]:
+        """Of each layer and direction the views of a buffer, in torch's order."""
+        views = buffer.views
+        size = len(views) // (self.num_layers * self._directions)
+        return [views[k : k + size] for k in range(0, len(views), size)]
+
+    def _cells(self) -> list[list[Cell]]:
+        cells = [self._cell(*views) for views in self._named(self.parameters)]
+        return [cells[k : k + self._directions] for k in range(0, len(cells), self._directions)]
+
+    def _cell(self, w: Array, u: Array, *others: Array) -> Cell:
+        bias = others[0] + others[1] if self.bias else numpy.zeros(len(w), self.dtype)
+        weights = Weights(w, u, bias, ORDER, (TANH, TANH))
+        return ProjectedCell(weights, others[-1]) if self.proj_size else Cell(weights)
+
+    def _gradients(self) -> list[Gradients]:
+        return [
+            Gradients(v[0], v[1], v[2 : 2 + 2 * self.bias], v[-1] if self.proj_size else NO_PROJECTION)
+            for v in self._named(self.gradients)
+        ]
 
     def _shape(self, duration: int, batch: int, features: int, batched: bool) -> tuple[int, ...]:
         if not batched:
             return duration, features
         return (batch, duration, features) if self.batch_first else (duration, batch, features)
 
-    def _steps_first(self, array: Array, batched: bool) -> Array:
-        """(T, batch, features), contiguous, of an array in the user's form."""
-        if not batched:
-            return array[:, None]
-        return numpy.ascontiguousarray(array.transpose(1, 0, 2)) if self.batch_first else array
-
-    def _as_given(self, rows: Array, duration: int, batch: int, batched: bool) -> Array:
+    def _as_given(self, rows: Rows, array: Array, batched: bool) -> Array:
         """Packed rows in the user's form."""
-        steps = rows.reshape(duration, batch, rows.shape[1])
-        if not batched:
-            return steps[:, 0]
-        return numpy.ascontiguousarray(steps.transpose(1, 0, 2)) if self.batch_first else steps
+        steps = rows.give(array)
+        return steps if batched else steps[:, 0]
 
-    def _state_as_given(self, state: Array, batched: bool) -> Array:
-        return state.copy() if not batched else state[None].copy()
+    def _state_shapes(self, batch: int, batched: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        lead = (self.num_layers * self._directions, batch)[: 1 + batched]
+        return (*lead, self.proj_size or self.hidden_size), (*lead, self.hidden_size)
 
-    def _states(self, name: str, value: Any, batch: int, batched: bool) -> State:
-        """Hidden and cell parts (batch, hidden) of a state as the user gives it."""
-        if not isinstance(value, tuple | list) or len(value) != 2:
-            raise TypeError(f"{name} must be a tuple of two arrays, hidden and cell, got {type(value).__name__}")
-        shape = (1, batch, self.hidden_size) if batched else (1, self.hidden_size)
-        parts = [
-            checks.shaped_array(f"{name}[{k}]", part, shape, self.dtype).reshape(batch, self.hidden_size)
-            for k, part in enumerate(value)
-        ]
-        return parts[0], parts[1]
+    def _states(self, name: str, value: Any, rows: Rows, batched: bool) -> State:
+        """Hidden and cell parts of a state as the user gives it, in the order of the rows."""
+        h, c = given.state(name, value, self._state_shapes(rows.batch, batched), self.dtype)
+        return (rows.sorted(h), rows.sorted(c)) if batched else (h[:, None], c[:, None])
+
+    def _states_as_given(self, rows: Rows, h: Array, c: Array, batched: bool) -> State:
+        h, c = rows.unsorted(h), rows.unsorted(c)
+        return (h, c) if batched else (h[:, 0], c[:, 0])
 
     def _check_final(self, tape: Tape, dstate: Any) -> None:
         self._check_tape(tape)
         if dstate is not None:
-            self._states("dstate", dstate, len(tape.run.hidden) - len(tape.run.x), tape.batched)
+            self._states("dstate", dstate, tape.run.rows, tape.batched)
 
-    def _given(self, input: Any, state: Any) -> tuple[Array, bool, Array, Array]:
-        """Inputs (T, batch, input), whether they had a batch axis, and initial states (batch, hidden)."""
+    def _run(self, input: Any, state: Any, lengths: Any, keep: bool) -> tuple[Array, State, Tape]:
         array = checks.real_array("input", input)
         if array.ndim not in (2, 3) or array.shape[-1] != self.input_size:
             raise ValueError(f"input must have shape (T, batch, {self.input_size}) or (T, {self.input_size}), or with "
                              f"batch_first (batch, T, {self.input_size}); got {array.shape}")
         batched = array.ndim == 3
-        x = self._steps_first(checks.kernel_array(array, self.dtype), batched)
-        batch = x.shape[1]
-        if state is None:
-            h, c = numpy.zeros((2, batch, self.hidden_size), self.dtype)
+        array = checks.kernel_array(array, self.dtype)
+        x = array if batched else array[:, None]
+        batch_first = self.batch_first and batched
+        batch, duration = x.shape[:2] if batch_first else x.shape[1::-1]
+        if lengths is None:
+            rows = Rows(duration, batch, batch_first)
+        elif batched:
+            rows = RaggedRows(duration, batch, batch_first, given.lengths(lengths, duration, batch))
         else:
-            h, c = self._states("state", state, batch, batched)
-        return x, batched, h, c
+            raise ValueError(f"lengths must be None for an input without a batch axis, got {lengths!r}")
+        if state is None:
+            h, c = (numpy.zeros(shape, self.dtype) for shape in self._state_shapes(batch, True))
+        else:
+            h, c = self._states("state", state, rows, batched)
+        masks, dropped = self._drop(rows) if keep else ([], [])
+        run, output, h_n, c_n = stack.forwards(
+            self._cells(), rows, rows.take(x), h, c, keep, masks, dropped, self.n_threads
+        )
+        final = self._states_as_given(rows, h_n, c_n, batched)
+        return self._as_given(rows, output, batched), final, Tape(run, batched, self)
 
-    def _run(self, x: Array, h: Array, c: Array, keep: bool) -> Run:
-        duration, batch = x.shape[:2]
-        offsets = numpy.arange(duration + 1, dtype=numpy.intp) * batch
-        rows = x.reshape(duration * batch, self.input_size)
-        return layer.forwards(self._weights(), rows, offsets, h, c, keep, self.n_threads)
-
-    def _results(self, run: Run, batched: bool, batch: int, cells: Array) -> tuple[Array, State]:
-        rows = len(run.hidden) - batch
-        output = self._as_given(run.hidden[batch:], len(run.offsets) - 1, batch, batched)
-        h, c = run.hidden[rows:], layer.from_vectors(cells, self.hidden_size)
-        return output, (self._state_as_given(h, batched), self._state_as_given(c, batched))
+    def _drop(self, rows: Rows) -> tuple[list[Array], list[Array]]:
+        """Masks for what each cell hands on to the next step, and for what each layer does to the next layer."""
+        masks, dropped = [], []
+        if self.recurrent_dropout:
+            shape = rows.batch, self.hidden_size
+            masks = [
+                dropout.mask(self.generator, shape, self.recurrent_dropout, self.dtype)
+                for _ in range(self.num_layers * self._directions)
+            ]
+        if self.dropout:
+            shape = int(rows.offsets[-1]), self.output_size
+            dropped = [
+                dropout.mask(self.generator, shape, self.dropout, self.dtype) for _ in range(self.num_layers - 1)
+            ]
+        return masks, dropped
 
     def __repr__(self) -> str:
-        return f"LSTM({self.input_size}, {self.hidden_size}, bias={self.bias}, batch_first={self.batch_first}, " \
-               f"dtype={self.dtype.name}, n_threads={self.n_threads})"
+        arguments = self.config()
+        sizes = [str(arguments.pop(name)) for name in ("input_size", "hidden_size")]
+        usual = {"num_layers": 1, "dropout": 0, "bidirectional": False, "proj_size": 0, "recurrent_dropout": 0,
+                 "forget_bias": None, "recurrent_initializer": "uniform", "kind": "LSTM"}
+        told = [f"{name}={value}" for name, value in arguments.items() if name not in usual or value != usual[name]]
+        return f"LSTM({', '.join(sizes + told)})"

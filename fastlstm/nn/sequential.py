@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+import numpy
+
 from fastlstm.checks import Array
 from fastlstm.nn.base import Layer
 from fastlstm.nn.dense import Dense
@@ -173,6 +175,10 @@ class Sequential(Layer):
             dy, d_state = layer.backward(held, dy, final, truncate, stride)
             initial.append(d_state)
         return dy, tuple(reversed(initial))
+
+    def generators(self) -> list[numpy.random.Generator]:
+        """Those of the layers."""
+        return [generator for layer in self.layers for generator in layer.generators()]
 
     def config(self) -> dict[str, Any]:
         """The configs of the layers, and the class's name as "kind"; see `from_config`."""

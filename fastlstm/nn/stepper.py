@@ -1,47 +1,158 @@
-"""A layer frame by frame, for control loops and streams."""
+"""Layers frame by frame, for control loops and streams."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
 
 from fastlstm import checks, cores
+from fastlstm.affine import linear
+from fastlstm.cell import Cell, ProjectedCell
 from fastlstm.checks import Array
-from fastlstm.layer import Weights, from_vectors, into_vectors
+from fastlstm.layer import Weights
+from fastlstm.nn import given
+from fastlstm.nn.given import State
+from fastlstm.vectors import from_vectors, into_vectors
 from fastlstm.workspace import fresh
-from fastlstm_kernels import pack, step
-from fastlstm_kernels.pack import blocks, panels_shape
+from fastlstm_kernels import step
+from fastlstm_kernels.pack import blocks
 from fastlstm_kernels.simd import lanes
 
 LONG = 200_000
 """Weights of a step from which waking a second thread pays: 256 units take 16 µs with one, 10 with two."""
 
 
-class Stepper:
-    """Runs a layer one time step a call, and carries the state; made by `LSTM.stepper`.
+class Level:
+    """One layer of a stepper, and its state.
 
     Parameters
     ----------
-    weights : fastlstm.layer.Weights
-        Of the layer; copied, so that later changes of its parameters are not seen.
+    weights : Weights
+    batch_size : int
+    n_threads : int or None
+    """
+
+    def __init__(self, weights: Weights, batch_size: int, n_threads: int | None) -> None:
+        inputs, size, dtype = weights.w.shape[1], weights.u.shape[1], weights.w.dtype
+        count = blocks(size, dtype)
+        self._panels = weights.panels(1, "panels", fresh)
+        self._z = fresh("z", (count, batch_size, 4 * lanes(dtype)), dtype)
+        self._cells = numpy.zeros((count, batch_size, lanes(dtype)), dtype)
+        self.hidden = numpy.zeros((2, batch_size, size), dtype)
+        self.outputs, self.now = list(self.hidden), 0
+        flops = 8 * batch_size * size * (inputs + size)
+        self._n_threads, self._flops = n_threads, flops if flops >= 2 * LONG else 0
+
+    def advance(self, x: Array) -> Array:
+        """One step on x (batch, input); the output, which the step after the next overwrites."""
+        now = self.now
+        if self._flops:
+            with cores.borrowed(self._n_threads, self._flops) as workers:
+                step(x, self._panels, self._z, self._cells, self.hidden, now, workers)
+        else:
+            step(x, self._panels, self._z, self._cells, self.hidden, now, 1)
+        self.now = now = 1 - now
+        return self.outputs[now]
+
+    def state(self) -> State:
+        """Copies of the hidden and the cell state."""
+        return self.hidden[self.now].copy(), from_vectors(self._cells, self.hidden.shape[2])
+
+    def set_state(self, h: Array, c: Array) -> None:
+        """Take a state; outputs that were given out stay as they are."""
+        self._renew()
+        self.hidden[self.now], self._cells[...] = h, into_vectors(c, self._cells.shape[2])
+
+    def held(self) -> tuple[Array, ...]:
+        """All that `resume` needs to go on, bit for bit."""
+        return self.state()
+
+    def resume(self, held: tuple[Array, ...]) -> None:
+        """Go on from what another one held."""
+        self.set_state(*held)
+
+    def reset(self, rows: Any) -> None:
+        """Set some rows of the state to zero."""
+        self._cells[:, rows, :] = 0
+        self._renew()
+        self.hidden[self.now][rows, :] = 0
+
+    def _renew(self) -> None:
+        self.hidden = self.hidden.copy()
+        self.outputs = list(self.hidden)
+
+
+class ProjectedLevel(Level):
+    """A layer with a projection; see `ProjectedCell`, whose steps these are, bit for bit."""
+
+    def __init__(self, cell: ProjectedCell, batch_size: int, n_threads: int | None) -> None:
+        super().__init__(cell.folded(n_threads), batch_size, n_threads)
+        self._inputs, self._projection = cell.weights.w.shape[1], cell.projection
+        self._both = numpy.zeros((batch_size, self._inputs + cell.output_size), cell.projection.dtype)
+        self._projected = numpy.zeros((2, batch_size, cell.output_size), cell.projection.dtype)
+
+    def advance(self, x: Array) -> Array:
+        """As `Level.advance`."""
+        self._both[:, : self._inputs] = x
+        hidden = super().advance(self._both)
+        self._both[:, self._inputs :] = 0  # a state that was set was an input of this step only
+        output: Array = self._projected[self.now]
+        linear(hidden, self._projection, output, self._n_threads)
+        return output
+
+    def state(self) -> State:
+        """As `Level.state`."""
+        return self._projected[self.now].copy(), super().state()[1]
+
+    def set_state(self, h: Array, c: Array) -> None:
+        """As `Level.set_state`."""
+        super().set_state(numpy.zeros_like(c), c)
+        self._projected[self.now] = self._both[:, self._inputs :] = h
+
+    def held(self) -> tuple[Array, ...]:
+        """As `Level.held`."""
+        return *super().state(), self._both.copy(), self._projected[self.now].copy()
+
+    def resume(self, held: tuple[Array, ...]) -> None:
+        """As `Level.resume`."""
+        super().set_state(*held[:2])
+        self._both[...], self._projected[self.now] = held[2:]
+
+    def reset(self, rows: Any) -> None:
+        """As `Level.reset`."""
+        super().reset(rows)
+        self._projected[self.now][rows, :] = self._both[:, self._inputs :][rows, :] = 0
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._projected = self._projected.copy()
+
+
+class Stepper:
+    """Runs layers one time step a call, and carries the state; made by `LSTM.stepper`.
+
+    It can be pickled and copied; what comes back goes on with the same bits.
+
+    Parameters
+    ----------
+    cells : sequence of fastlstm.cell.Cell
+        The layers, from the lowest.
     batch_size : int
         Rows that step together.
     n_threads : int or None
         At most so many threads.
     """
 
-    def __init__(self, weights: Weights, batch_size: int, n_threads: int | None) -> None:
-        inputs, size, dtype = weights.w.shape[1], weights.u.shape[1], weights.w.dtype
-        count = blocks(size, dtype)
-        self._panels = fresh("panels", panels_shape(inputs, size, dtype), dtype)
-        pack(weights.w, weights.u, weights.b, weights.order, self._panels, 1)
-        self._x = numpy.zeros((batch_size, inputs), dtype)
+    def __init__(self, cells: Sequence[Cell], batch_size: int, n_threads: int | None) -> None:
+        self._made = cells, batch_size, n_threads
+        self._levels: list[Level] = [
+            ProjectedLevel(cell, batch_size, n_threads) if isinstance(cell, ProjectedCell)
+            else Level(cell.weights, batch_size, n_threads)
+            for cell in cells
+        ]
+        weights = cells[0].weights
+        self._x = numpy.zeros((batch_size, weights.w.shape[1]), weights.w.dtype)
         self._shape = self._x.shape
-        self._z = fresh("z", (count, batch_size, 4 * lanes(dtype)), dtype)
-        self._cells = numpy.zeros((count, batch_size, lanes(dtype)), dtype)
-        self._hidden = numpy.zeros((2, batch_size, size), dtype)
-        self._outputs, self._now = list(self._hidden), 0
-        flops = 8 * batch_size * size * (inputs + size)
-        self._n_threads, self._flops = n_threads, flops if flops >= 2 * LONG else 0
 
     def __call__(self, input: Any) -> Array:
         """Advance by one step.
@@ -52,8 +163,9 @@ class Stepper:
 
         Returns
         -------
-        (batch, hidden) array
-            The hidden state, to be read only; overwritten by the step after the next, so copy what is to be kept.
+        (batch, output) array
+            The output of the last layer, to be read only; overwritten by the step after the next, so copy what is to be
+            kept.
 
         Raises
         ------
@@ -62,37 +174,31 @@ class Stepper:
 
         Notes
         -----
-        Allocates nothing. 8 · batch · hidden · (input + hidden) flops.
+        Allocates nothing. 8 · batch · hidden · (input + output) flops a layer.
         """
         if type(input) is not numpy.ndarray or input.shape != self._shape or input.dtype != self._x.dtype:
             input = checks.shaped_array("input", input, self._shape, self._x.dtype)
-        x, now = input, self._now
+        x: Array = input
         # Kernels are compiled for contiguous arrays that could be written; an output may be about to be overwritten.
-        if not x.flags.carray or x.base is self._hidden:
+        if not x.flags.carray or x.base is self._levels[0].hidden:
             x = self._x
             x[...] = input
-        if self._flops:
-            with cores.borrowed(self._n_threads, self._flops) as workers:
-                step(x, self._panels, self._z, self._cells, self._hidden, now, workers)
-        else:
-            step(x, self._panels, self._z, self._cells, self._hidden, now, 1)
-        self._now = now = 1 - now
-        return self._outputs[now]
+        for level in self._levels:
+            x = level.advance(x)
+        return x
 
     @property
-    def state(self) -> tuple[Array, Array]:
-        """Copies of the hidden and the cell state, (batch, hidden) each; assign such a pair to set them."""
-        size = self._hidden.shape[2]
-        return self._hidden[self._now].copy(), from_vectors(self._cells, size)
+    def state(self) -> State:
+        """Copies of the states, (layers, batch, output) and (layers, batch, hidden); assign such a pair to set them."""
+        hidden, cells = zip(*(level.state() for level in self._levels), strict=True)
+        return numpy.stack(hidden), numpy.stack(cells)
 
     @state.setter
     def state(self, value: Any) -> None:
-        shape = self._hidden.shape[1:]
-        if not isinstance(value, tuple | list) or len(value) != 2:
-            raise TypeError(f"state must be a tuple of two arrays, hidden and cell, got {type(value).__name__}")
-        h, c = (checks.shaped_array(f"state[{k}]", part, shape, self._x.dtype) for k, part in enumerate(value))
-        self._renew_outputs()
-        self._hidden[self._now], self._cells[...] = h, into_vectors(c, self._cells.shape[2])
+        like = self.state
+        h, c = given.state("state", value, (like[0].shape, like[1].shape), self._x.dtype)
+        for level, *parts in zip(self._levels, h, c, strict=True):
+            level.set_state(*parts)
 
     def reset(self, rows: Any = None) -> None:
         """Set the state to zero.
@@ -108,11 +214,15 @@ class Stepper:
             There is no such row.
         """
         which = slice(None) if rows is None else rows
-        self._cells[:, which, :] = 0
-        self._renew_outputs()
-        self._hidden[self._now][which, :] = 0
+        for level in self._levels:
+            level.reset(which)
 
-    def _renew_outputs(self) -> None:
-        """Leave to the caller the outputs it may still hold, before the state changes between steps."""
-        self._hidden = self._hidden.copy()
-        self._outputs = list(self._hidden)
+    def __getstate__(self) -> tuple[Any, list[tuple[Array, ...]]]:
+        # Weights as they came: another machine may pack them otherwise.
+        return self._made, [level.held() for level in self._levels]
+
+    def __setstate__(self, state: tuple[Any, list[tuple[Array, ...]]]) -> None:
+        made, held = state
+        Stepper.__init__(self, *made)
+        for level, parts in zip(self._levels, held, strict=True):
+            level.resume(parts)

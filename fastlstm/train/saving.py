@@ -75,6 +75,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "state": pack(trainer.state, "state", arrays),
         "batch": trainer._batch, "window": window, "history": history,
         "rng": trainer.rng.bit_generator.state, "epoch_seed": trainer._seed,
+        "generators": [generator.bit_generator.state for generator in trainer.model.generators()],
         "callbacks": [{"kind": kind, "values": values} for kind, values, _ in states],
     })
 
@@ -90,6 +91,8 @@ def load(kind: type[Trainer], path: str | os.PathLike[str], optimizer: Any) -> T
 
     model = nn.from_config(found["model"])
     model.load_state_dict(get("model"))
+    for generator, state in zip(model.generators(), found["generators"], strict=True):
+        generator.bit_generator.state = state
     trainer = kind(
         model, _made(LOSSES, found["loss"]), _optimizer(found["optimizer"], optimizer), **found["trainer"]
     )

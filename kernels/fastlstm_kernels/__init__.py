@@ -6,6 +6,7 @@ runs in the calling thread and never enters Numba's threading layer.
 """
 
 from fastlstm_kernels.backward import backward, weight_gradients
+from fastlstm_kernels.both import backward_both, forward_both
 from fastlstm_kernels.dense import dense_backward, dense_forward
 from fastlstm_kernels.forward import forward, preactivations
 from fastlstm_kernels.gates import add_gate_gradients, gate_delta
@@ -21,10 +22,12 @@ __all__ = [
     "adam_step",
     "add_gate_gradients",
     "backward",
+    "backward_both",
     "cross_entropy",
     "dense_backward",
     "dense_forward",
     "forward",
+    "forward_both",
     "gate_delta",
     "gradient_squares",
     "huber_loss",

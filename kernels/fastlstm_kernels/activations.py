@@ -206,6 +206,22 @@ def activate(v: Machine, code: Count, n: Count, z: Place, out: Place) -> None:
 
 
 @operation
+def times_rows(
+    v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, b: Place, b_row: Count, out: Place, out_row: Count
+) -> None:
+    """Elementwise product of some columns of some rows; `out` may be `a` or `b`."""
+
+    def row(r: Any) -> list[Any]:
+        def product(x: Any, offset: Any, mask: Any) -> Any:
+            return x * load_at(v, b + r * b_row + offset, mask)
+
+        map_row(v, columns, a + r * a_row, out + r * out_row, product)
+        return []
+
+    v.repeat(rows, [], row)
+
+
+@operation
 def exponentials(v: Machine, n: Count, z: Place, out: Place) -> None:
     """exp of a row of n elements; `out` may be `z`."""
     map_row(v, n, z, out, lambda x, *_: exp(v, x))

@@ -6,7 +6,7 @@ gradients is one product, split among workers by its OUTPUT, so that each elemen
 
 from typing import Any
 
-from fastlstm_kernels.activations import map_row
+from fastlstm_kernels.activations import map_row, times_rows
 from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.forward import NONE, WHOLE, previous_row, shares_units
 from fastlstm_kernels.gates import cell_backward
@@ -48,10 +48,23 @@ def into_hidden(
 
 
 @jit(device=True, inline=True)
+def times_mask(mask: Array, row: int, rows: int, first: int, last: int, delta_h: Array, out: int) -> None:
+    """The gradient at what was `fed` becomes that at the hidden states, in panels first to last - 1; see `forward`."""
+    size, width = mask.shape[1], delta_h.shape[2]
+    if mask.shape[0]:
+        for p in range(first, last):
+            place = (p * delta_h.shape[1] + out) * width
+            times_rows(
+                rows, min(width, size - p * width), delta_h, place, width, mask, row * size + p * width, size,
+                delta_h, place, width,
+            )
+
+
+@jit(device=True, inline=True)
 def _turn(
     t: int, row: int, last_row: int, panel: int, last_panel: int, begin: int, end: int, offsets: Index,
-    transposed: Array, code_c: int, code_h: int, gates: Array, cells: Array, delta_out: Array, delta_h: Array,
-    delta_s: Array, dz: Array,
+    transposed: Array, code_c: int, code_h: int, mask: Array, gates: Array, cells: Array, delta_out: Array,
+    delta_h: Array, delta_s: Array, dz: Array,
 ) -> None:
     """Bring the gradient of step t + 1 to t's hidden state, then do step t, if they lie in the chunk begin to end - 1.
 
@@ -63,6 +76,7 @@ def _turn(
         rows = min(last_row, offsets[t + 2] - offsets[t + 1]) - row
         if rows > 0:
             into_hidden(dz, offsets[t + 1] - offsets[begin] + row, rows, transposed, panel, last_panel, delta_h, row)
+            times_mask(mask, row, rows, panel, last_panel, delta_h, row)
     if t < begin:
         return
     rows = min(last_row, offsets[t + 1] - offsets[t]) - row
@@ -92,13 +106,13 @@ def _copy_rows(v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, 
 
 @jit(device=True, inline=True)
 def _gather(
-    x: Array, hidden: Array, offsets: Index, begin: int, row: int, rows: int, first: int, last: int, scratch: Array
+    x: Array, fed: Array, offsets: Index, begin: int, row: int, rows: int, first: int, last: int, scratch: Array
 ) -> None:
-    """Columns first to last - 1 of the rows of (1, input, hidden state before) into scratch, GROUP apart.
+    """Columns first to last - 1 of the rows of (1, input, hidden state fed) into scratch, GROUP apart.
 
     `row` counts from the first row of step `begin`.
     """
-    batch, inputs, size, n = hidden.shape[0] - offsets[-1], x.shape[1], hidden.shape[1], offsets[begin] + row
+    batch, inputs, size, n = fed.shape[0] - offsets[-1], x.shape[1], fed.shape[1], offsets[begin] + row
     if first == 0:
         for k in range(rows):
             scratch[k * GROUP] = 1
@@ -119,14 +133,14 @@ def _gather(
             t += 1
             k = min(rows, offsets[t + 1] - n)
         _copy_rows(
-            k - start, last - left, hidden, before * size + left - 1 - inputs, size, scratch,
+            k - start, last - left, fed, before * size + left - 1 - inputs, size, scratch,
             start * GROUP + left - first, GROUP,
         )
 
 
 @jit(device=True, inline=True)
 def _products(
-    part: int, parts: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array,
+    part: int, parts: int, begin: int, end: int, offsets: Index, x: Array, fed: Array, dz: Array,
     transposed: Array, gradients: Array, d_x: Array, work: Array,
 ) -> None:
     """A part of the rows of the weight gradients, and of the rows of the gradient at the inputs."""
@@ -140,7 +154,7 @@ def _products(
             gradients[:, j:last] = 0
         for k in range(0, rows, DEPTH):
             depth = min(DEPTH, rows - k)
-            _gather(x, hidden, offsets, begin, k, depth, j, last, work)
+            _gather(x, fed, offsets, begin, k, depth, j, last, work)
             multiply(
                 work, NONE, WHOLE, GROUP, WHOLE, NONE, depth, last - j, dz, k * width, room, NONE, dz.shape[0],
                 dz.shape[0] * width, False, gradients, j * width, width, many * width,
@@ -162,33 +176,34 @@ def _products(
 
 @jit(device=True)
 def _products_worker(
-    worker: int, workers: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array,
+    worker: int, workers: int, begin: int, end: int, offsets: Index, x: Array, fed: Array, dz: Array,
     transposed: Array, gradients: Array, d_x: Array, scratch: Array,
 ) -> None:
     _products(
-        worker, workers, begin, end, offsets, x, hidden, dz, transposed, gradients, d_x, scratch[worker]
+        worker, workers, begin, end, offsets, x, fed, dz, transposed, gradients, d_x, scratch[worker]
     )
 
 
 @jit(device=True)
 def products_phase(
-    worker: int, workers: int, board: Array, phase: int, begin: int, end: int, offsets: Index, x: Array, hidden: Array,
+    worker: int, workers: int, board: Array, phase: int, begin: int, end: int, offsets: Index, x: Array, fed: Array,
     dz: Array, transposed: Array, gradients: Array, d_x: Array, scratch: Array,
 ) -> None:
     """The phase of `weight_gradients`, for workers whose dz other workers have formed."""
     part = take(board, worker, workers, phase)
     while part >= 0:
-        _products(part, workers, begin, end, offsets, x, hidden, dz, transposed, gradients, d_x, scratch[worker])
+        _products(part, workers, begin, end, offsets, x, fed, dz, transposed, gradients, d_x, scratch[worker])
         done(board, part, phase)
         part = take(board, worker, workers, phase)
 
 
 @jit(device=True)
-def _backward_worker(
+def backward_worker(
     worker: int, workers: int, by_unit: bool, board: Array, offsets: Index, transposed_u: Array, transposed_w: Array,
-    code_c: int, code_h: int, x: Array, gates: Array, cells: Array, hidden: Array, delta_out: Array, delta_h: Array,
-    delta_s: Array, dz: Array, gradients: Array, d_x: Array, scratch: Array,
+    code_c: int, code_h: int, mask: Array, x: Array, gates: Array, cells: Array, fed: Array, delta_out: Array,
+    delta_h: Array, delta_s: Array, dz: Array, gradients: Array, d_x: Array, scratch: Array,
 ) -> None:
+    """A worker's share of `backward`."""
     end, phase, batch = offsets.shape[0] - 1, NONE, delta_h.shape[1]
     while end > 0:
         begin = end - 1
@@ -204,14 +219,14 @@ def _backward_worker(
                 )
                 for t in range(top, top - turns, -1):
                     _turn(
-                        t, row, last_row, panel, last_panel, begin, end, offsets, transposed_u, code_c, code_h, gates,
-                        cells, delta_out, delta_h, delta_s, dz,
+                        t, row, last_row, panel, last_panel, begin, end, offsets, transposed_u, code_c, code_h, mask,
+                        gates, cells, delta_out, delta_h, delta_s, dz,
                     )
                 done(board, part, phase)
                 part = take(board, worker, workers, phase)
             phase += 1
         products_phase(
-            worker, workers, board, phase, begin, end, offsets, x, hidden, dz, transposed_w, gradients, d_x, scratch
+            worker, workers, board, phase, begin, end, offsets, x, fed, dz, transposed_w, gradients, d_x, scratch
         )
         phase += 1
         end = begin
@@ -219,7 +234,7 @@ def _backward_worker(
 
 @jit()
 def weight_gradients(
-    begin: int, end: int, offsets: Index, x: Array, hidden: Array, dz: Array, transposed: Array, gradients: Array,
+    begin: int, end: int, offsets: Index, x: Array, fed: Array, dz: Array, transposed: Array, gradients: Array,
     d_x: Array, scratch: Array, workers: int,
 ) -> None:
     """What the steps begin to end - 1 add to the gradients; mirrors the weight gradients of the oracle's BPTT.
@@ -232,7 +247,7 @@ def weight_gradients(
         Range of steps.
     offsets : (T + 1,) intp array
         First row of each step, and N; see `forward`.
-    x, hidden : (N, input) and (batch + N, H) arrays
+    x, fed : (N, input) and (batch + N, H) arrays
         As for `forward.forward`.
     dz : (units / lanes rounded up, rows, 4 lanes) array
         Gradients at the pre-activations, from the first row of step `begin` on.
@@ -252,26 +267,28 @@ def weight_gradients(
     8 rows H (2 input + H) flops.
     """
     share(
-        _products_worker, (begin, end, offsets, x, hidden, dz, transposed, gradients, d_x, scratch), workers
+        _products_worker, (begin, end, offsets, x, fed, dz, transposed, gradients, d_x, scratch), workers
     )
 
 
 @jit()
 def backward(
-    offsets: Index, transposed_u: Array, transposed_w: Array, code_c: int, code_h: int, x: Array, gates: Array,
-    cells: Array, hidden: Array, delta_out: Array, delta_h: Array, delta_s: Array, dz: Array, gradients: Array,
-    d_x: Array, scratch: Array, board: Array, workers: int,
+    offsets: Index, transposed_u: Array, transposed_w: Array, code_c: int, code_h: int, mask: Array, x: Array,
+    gates: Array, cells: Array, fed: Array, delta_out: Array, delta_h: Array, delta_s: Array, dz: Array,
+    gradients: Array, d_x: Array, scratch: Array, board: Array, workers: int,
 ) -> None:
     """Sweep back over all steps; mirrors `oracle.LSTM.back_propagate_through_time` without truncation.
 
     Parameters
     ----------
-    offsets, x, hidden, gradients, d_x, scratch, workers
+    offsets, x, fed, gradients, d_x, scratch, workers
         As for `weight_gradients`.
     transposed_u, transposed_w : arrays of `pack.transposed_shape`
         U and W, from `pack.pack_transposed`.
     code_c, code_h : int
         Activation codes a0 and a1.
+    mask
+        As for `forward.forward`.
     gates, cells : (units / lanes rounded up, N, 4 lanes) and (units / lanes rounded up, batch + N, lanes) arrays
         From `forward.forward`, keeping.
     delta_out : (N, H) array
@@ -291,9 +308,9 @@ def backward(
     clear(board)
     by_unit = shares_units(delta_h.shape[1], delta_out.shape[1], transposed_u.shape[0], workers)
     share(
-        _backward_worker,
+        backward_worker,
         (
-            by_unit, board, offsets, transposed_u, transposed_w, code_c, code_h, x, gates, cells, hidden, delta_out,
+            by_unit, board, offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates, cells, fed, delta_out,
             delta_h, delta_s, dz, gradients, d_x, scratch,
         ),
         workers,

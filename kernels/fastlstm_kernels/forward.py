@@ -5,12 +5,17 @@ of falling length: step t owns rows ``offsets[t]`` to ``offsets[t + 1] - 1`` and
 simply not there. State arrays carry `batch` rows of initial state in front, so row n of a step finds the state
 before it by its place in the step before; see `previous_row`.
 
+What a step gives to the next one, `fed`, is the hidden state itself, or that times a mask which stays the same for all
+steps of a sequence: the dropout of Gal & Ghahramani (2016), "A theoretically grounded application of dropout in
+recurrent neural networks", section 4.
+
 Workers share the units of each step: each reads its part of the weights only, which then stays in its cache. Where a
 step is too small to wait for others after it, each worker runs all time steps of its own sequences instead.
 """
 
 from typing import Any
 
+from fastlstm_kernels.activations import times_rows
 from fastlstm_kernels.arrays import Array, Index, intp
 from fastlstm_kernels.gates import cell_forward
 from fastlstm_kernels.jit import jit
@@ -40,7 +45,7 @@ def previous_row(offsets: Index, batch: int, t: int) -> int:
     return 0 if t == 0 else batch + offsets[t - 1]
 
 
-@jit(device=True)
+@jit()
 def shares_units(batch: int, size: int, blocks: int, workers: int) -> bool:
     """Whether workers share the units of each step, rather than the sequences."""
     work = 4 * batch * size * size // workers
@@ -48,7 +53,7 @@ def shares_units(batch: int, size: int, blocks: int, workers: int) -> bool:
 
 
 @jit(device=True, inline=True)
-def add_inputs(
+def _add_inputs(
     x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int
 ) -> None:
     """What some rows of the inputs send to panels first to last - 1 of the gates, biases included."""
@@ -71,15 +76,15 @@ def _add_recurrent(
     )
 
 
-@operation
-def step_panels(
-    v: Machine, code_c: Count, code_h: Count, rows: Count, first: Count, last: Count, size: Count, h_prev: Place,
-    panels: Place, panel: Count, z: Place, z_panel: Count, s_prev: Place, s: Place, s_panel: Count, h: Place,
+def step_tiles(
+    v: Machine, code_c: Any, code_h: Any, rows: Any, first: Any, last: Any, size: Any, h_prev: Any, panels: Any,
+    panel: Any, z: Any, z_panel: Any, s_prev: Any, s: Any, s_panel: Any, h: Any, begin: Any,
 ) -> None:
-    """One step of some rows and of panels first to last - 1, whose inputs have been added into z.
+    """One step of some rows and of panels first to last - 1.
 
-    The places are those of the first row, of unit 0, and, for the weights, of the first hidden state's. (To go through
-    the panels backwards every second step, for what the cache still holds, gained 10 % at 256 units, nothing at 512.)
+    The places are those of the first row, of unit 0, and, for the weights, of the first hidden state's; ``begin(p, row,
+    many, place)`` makes sure that what the inputs send to a tile is in z. (To go through the panels backwards every
+    second step, for what the cache still holds, gained 10 % at 256 units, nothing at 512.)
     """
     width = WIDTH * v.lanes
     # A cell's operations wait for each other, so several rows or panels must be under way at once: panel by panel,
@@ -87,14 +92,15 @@ def step_panels(
     group = v.quotient(rows + (PIPELINED - 1), rows)
 
     def of_group(k: Any) -> list[Any]:
-        begin = first + k * group
-        count = v.least(group, last - begin)
+        start = first + k * group
+        count = v.least(group, last - start)
 
         def product_of_panel(k: Any) -> list[Any]:
-            p = begin + k
+            p = start + k
 
             def of_tile(row: Any, many: Any) -> None:
                 place = z + (p * z_panel + row * width)
+                begin(p, row, many, place)
                 a, b = h_prev + row * size, panels + p * panel
                 v.shared(product, many, WIDTH, place, width, a, size, 1, 1, 0, size, b, place, width)
 
@@ -102,7 +108,7 @@ def step_panels(
             return []
 
         def cells_of_panel(k: Any) -> list[Any]:
-            p = begin + k
+            p = start + k
             unit = p * v.lanes
             cell_forward(
                 v, code_c, code_h, rows, size - unit, z + p * z_panel, s_prev + p * s_panel, s + p * s_panel, h + unit,
@@ -117,28 +123,46 @@ def step_panels(
     v.repeat(v.quotient(last - first + (group - 1), group), [], of_group)
 
 
+@operation
+def _step_panels(
+    v: Machine, code_c: Count, code_h: Count, rows: Count, first: Count, last: Count, size: Count, h_prev: Place,
+    panels: Place, panel: Count, z: Place, z_panel: Count, s_prev: Place, s: Place, s_panel: Count, h: Place,
+) -> None:
+    """`step_tiles`, where the inputs have been added into z."""
+    step_tiles(
+        v, code_c, code_h, rows, first, last, size, h_prev, panels, panel, z, z_panel, s_prev, s, s_panel, h,
+        lambda *_: None,
+    )
+
+
 @jit(device=True, inline=True)
 def _step(
     t: int, row: int, rows: int, first: int, last: int, keep: bool, offsets: Index, inputs: int, panels: Array,
-    code_c: int, code_h: int, z: Array, at: int, cells: Array, hidden: Array,
+    code_c: int, code_h: int, mask: Array, z: Array, at: int, cells: Array, hidden: Array, fed: Array,
 ) -> None:
     """One step of some sequences and panels, whose inputs have been added into z."""
     size, width, vector = hidden.shape[1], panels.shape[2], cells.shape[2]
     batch = hidden.shape[0] - offsets[-1]
     before, here = previous_row(offsets, batch, t) + row, batch + offsets[t] + row
     s_prev, s = (before, here) if keep else (row, row)
-    step_panels(
-        code_c, code_h, rows, first, last, size, hidden, before * size, panels, (1 + inputs) * width,
+    _step_panels(
+        code_c, code_h, rows, first, last, size, fed, before * size, panels, (1 + inputs) * width,
         panels.shape[1] * width, z, at * width, z.shape[1] * width, cells, s_prev * vector, cells, s * vector,
         cells.shape[1] * vector, hidden, here * size,
     )
+    if mask.shape[0]:
+        unit, place = first * vector, here * size + first * vector
+        times_rows(
+            rows, min(size, last * vector) - unit, hidden, place, size, mask, row * size + unit, size, fed, place, size
+        )
 
 
 @jit(device=True)
-def _forward_worker(
+def forward_worker(
     worker: int, workers: int, by_unit: bool, board: Array, keep: bool, offsets: Index, x: Array, panels: Array,
-    code_c: int, code_h: int, z: Array, cells: Array, hidden: Array,
+    code_c: int, code_h: int, mask: Array, z: Array, cells: Array, hidden: Array, fed: Array,
 ) -> None:
+    """A worker's share of `forward`."""
     duration, inputs = offsets.shape[0] - 1, x.shape[1]
     if not by_unit:
         row, last_row = span(worker, workers, hidden.shape[0] - offsets[-1])
@@ -147,9 +171,10 @@ def _forward_worker(
             if rows <= 0:
                 break
             at = row + offsets[t] if keep else row
-            add_inputs(x, row + offsets[t], rows, panels, NONE, panels.shape[0], z, at)
+            _add_inputs(x, row + offsets[t], rows, panels, NONE, panels.shape[0], z, at)
             _step(
-                t, row, rows, NONE, panels.shape[0], keep, offsets, inputs, panels, code_c, code_h, z, at, cells, hidden
+                t, row, rows, NONE, panels.shape[0], keep, offsets, inputs, panels, code_c, code_h, mask, z, at, cells,
+                hidden, fed,
             )
         return
     begin = end = NONE
@@ -168,10 +193,10 @@ def _forward_worker(
             first, last = span(part, workers, panels.shape[0])
             if fresh:
                 many = offsets[end] - offsets[begin]
-                add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
+                _add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
             _step(
-                t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, z, offsets[t] - origin,
-                cells, hidden,
+                t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, mask, z,
+                offsets[t] - origin, cells, hidden, fed,
             )
             done(board, part, t)
             part = take(board, worker, workers, t)
@@ -179,8 +204,8 @@ def _forward_worker(
 
 @jit()
 def forward(
-    x: Array, offsets: Index, panels: Array, code_c: int, code_h: int, keep: bool, z: Array, cells: Array,
-    hidden: Array, board: Array, workers: int,
+    x: Array, offsets: Index, panels: Array, code_c: int, code_h: int, keep: bool, mask: Array, z: Array, cells: Array,
+    hidden: Array, fed: Array, board: Array, workers: int,
 ) -> None:
     """Run the cell over every step; mirrors `oracle.LSTM.feed_forward_and_cache`.
 
@@ -196,6 +221,8 @@ def forward(
         Activation codes a0 and a1.
     keep : bool
         Whether all that the way back needs is kept.
+    mask : (batch, H) array
+        What the hidden states of each sequence are multiplied with on their way to the next step. Without rows: ones.
     z : (units / lanes rounded up, rows, 4 lanes) array
         Overwritten. To be kept it has N rows, and then it holds the gates F, I, C, Hf of each vector of units;
         otherwise TOGETHER rows, and at least as many as a step.
@@ -203,6 +230,8 @@ def forward(
         Cell states: kept for all rows, after `batch` initial ones; or carried in place.
     hidden : (batch + N, H) array
         The first `batch` rows hold the initial state; the rest is written.
+    fed : (batch + N, H) array
+        The same times the mask, the initial state too; `hidden` itself where there is no mask.
     board : (workers, `phases.BOARD`) int64 array
         Overwritten.
     workers : int
@@ -215,7 +244,9 @@ def forward(
     clear(board)
     by_unit = shares_units(hidden.shape[0] - offsets[-1], hidden.shape[1], panels.shape[0], workers)
     share(
-        _forward_worker, (by_unit, board, keep, offsets, x, panels, code_c, code_h, z, cells, hidden), workers
+        forward_worker,
+        (by_unit, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells, hidden, fed),
+        workers,
     )
 
 
@@ -243,7 +274,7 @@ def _preactivations_worker(
 ) -> None:
     batch = hidden.shape[0] - offsets[-1]
     first, last = span(worker, workers, panels.shape[0])
-    add_inputs(x, NONE, offsets[-1], panels, first, last, z, NONE)
+    _add_inputs(x, NONE, offsets[-1], panels, first, last, z, NONE)
     for t in range(offsets.shape[0] - 1):
         _add_recurrent(
             hidden, previous_row(offsets, batch, t), offsets[t + 1] - offsets[t], x.shape[1], panels, first, last, z,

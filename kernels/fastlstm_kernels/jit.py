@@ -25,8 +25,8 @@ def jit(*, device: bool = False, inline: bool = False, parallel: bool = False) -
         True for a device function, which only compiled code calls; leaving out what Python would need to call it
         takes a third off the compilation.
     inline : bool
-        True for a device function with one or two callers, to become part of them before types are inferred: LLVM
-        optimises a callee once more in every function above it.
+        True for a device function with one or two callers, or a few lines, to become part of them before types are
+        inferred: LLVM optimises a callee once more in every function above it.
     parallel : bool
         True for a function with a ``prange``.
 

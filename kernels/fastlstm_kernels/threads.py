@@ -32,7 +32,7 @@ _INT, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
 _TASK = ir.FunctionType(ir.VoidType(), [_BYTES, _INT, _INT])
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def span(worker: int, workers: int, rows: int, block: int = 1) -> tuple[int, int]:
     """First and last-plus-one row of a worker's share of `rows` rows, in whole blocks.
 
@@ -51,6 +51,11 @@ def span(worker: int, workers: int, rows: int, block: int = 1) -> tuple[int, int
     -------
     first, last : int
         The half-open range; empty where there are fewer blocks than workers.
+
+    Notes
+    -----
+    Inlined: across a call that might raise Numba counts references to all arrays at hand, by atomic operations. In a
+    step of 8 units that was 60 ns of 170, and threads that share an array would get into each other's way.
     """
     blocks = (rows + block - 1) // block
     return min(rows, block * (worker * blocks // workers)), min(rows, block * ((worker + 1) * blocks // workers))

@@ -8,7 +8,7 @@ afterwards. Only the order of summation differs.
 """
 
 from fastlstm_kernels.arrays import Array, Index
-from fastlstm_kernels.backward import into_hidden, products_phase
+from fastlstm_kernels.backward import into_hidden, products_phase, times_mask
 from fastlstm_kernels.forward import NONE, previous_row
 from fastlstm_kernels.gates import FACTORS, cell_factors, windows_backward
 from fastlstm_kernels.jit import jit
@@ -55,7 +55,7 @@ def _present(offsets: Index, t: int, row: int, width: int) -> int:
 @jit(device=True)
 def _step_back(
     lag: int, truncate: int, stride: int, begin: int, end: int, base: int, row: int, width: int, offsets: Index,
-    transposed: Array, factors: Array, delta_out: Array, final_h: Array, final_s: Array, initial_h: Array,
+    transposed: Array, mask: Array, factors: Array, delta_out: Array, final_h: Array, final_s: Array, initial_h: Array,
     initial_s: Array, delta_h: Array, delta_s: Array, dz_sum: Array, tile: Array,
 ) -> None:
     """Windows of the groups begin to end - 1 and `width` sequences from `row` on, from `lag` steps back to one more.
@@ -109,6 +109,9 @@ def _step_back(
         into_hidden(
             tile, (first - begin) * width, (last - first) * width, transposed, NONE, transposed.shape[0], delta_h, d
         )
+        if mask.shape[0]:
+            for k in range(last - first):
+                times_mask(mask, row, width, NONE, transposed.shape[0], delta_h, d + k * width)
         if begins:
             for r in range(_present(offsets, NONE, row, width)):
                 initial_h[:, row + r] += delta_h[:, d + r]
@@ -118,8 +121,8 @@ def _step_back(
 @jit(device=True)
 def _truncated_worker(
     worker: int, workers: int, by_sequence: bool, board: Array, truncate: int, stride: int, offsets: Index,
-    transposed_u: Array, transposed_w: Array, code_c: int, code_h: int, x: Array, gates: Array, cells: Array,
-    hidden: Array, delta_out: Array, final_h: Array, final_s: Array, initial_h: Array, initial_s: Array,
+    transposed_u: Array, transposed_w: Array, code_c: int, code_h: int, mask: Array, x: Array, gates: Array,
+    cells: Array, fed: Array, delta_out: Array, final_h: Array, final_s: Array, initial_h: Array, initial_s: Array,
     delta_h: Array, delta_s: Array, factors: Array, dz_sum: Array, tiles: Array, gradients: Array, d_x: Array,
     scratch: Array,
 ) -> None:
@@ -145,7 +148,7 @@ def _truncated_worker(
                     end = min(of_block, begin + stretch)
                     for lag in range(min(truncate + stride, end * stride)):
                         _step_back(
-                            lag, truncate, stride, begin, end, begin, row, width, offsets, transposed_u, factors,
+                            lag, truncate, stride, begin, end, begin, row, width, offsets, transposed_u, mask, factors,
                             delta_out, final_h, final_s, initial_h, initial_s, delta_h[worker], delta_s[worker], dz_sum,
                             tiles[worker],
                         )
@@ -165,14 +168,14 @@ def _truncated_worker(
                     for begin in range(least + first, end, stretch):
                         _step_back(
                             lag, truncate, stride, begin, min(end, begin + stretch), base, NONE, batch, offsets,
-                            transposed_u, factors, delta_out, final_h, final_s, initial_h, initial_s, delta_h[0],
+                            transposed_u, mask, factors, delta_out, final_h, final_s, initial_h, initial_s, delta_h[0],
                             delta_s[0], dz_sum, tiles[worker],
                         )
                     done(board, part, phase)
                     part = take(board, worker, workers, phase)
                 phase += 1
     products_phase(
-        worker, workers, board, phase, NONE, duration, offsets, x, hidden, dz_sum, transposed_w, gradients, d_x, scratch
+        worker, workers, board, phase, NONE, duration, offsets, x, fed, dz_sum, transposed_w, gradients, d_x, scratch
     )
 
 
@@ -185,7 +188,7 @@ def shares_windows(batch: int, workers: int) -> bool:
 @jit()
 def truncated_backward(
     offsets: Index, truncate: int, stride: int, transposed_u: Array, transposed_w: Array, code_c: int, code_h: int,
-    x: Array, gates: Array, cells: Array, hidden: Array, delta_out: Array, final_h: Array, final_s: Array,
+    mask: Array, x: Array, gates: Array, cells: Array, fed: Array, delta_out: Array, final_h: Array, final_s: Array,
     initial_h: Array, initial_s: Array, delta_h: Array, delta_s: Array, factors: Array, dz_sum: Array, tiles: Array,
     gradients: Array, d_x: Array, scratch: Array, board: Array, workers: int,
 ) -> None:
@@ -197,8 +200,8 @@ def truncated_backward(
         K: how many steps a window reaches back before its group, 0 or more.
     stride : int
         Steps of a group, 1 or more.
-    offsets, transposed_u, transposed_w, code_c, code_h, x, gates, cells, hidden, delta_out : see `backward.backward`
-    gradients, d_x, scratch, board : likewise
+    offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates, cells, fed : see `backward.backward`
+    delta_out, gradients, d_x, scratch, board : likewise
     final_h, final_s : like `delta_h` and `delta_s` of `backward.backward`
         Gradients at the final state of each sequence, part of its last step's errors.
     initial_h, initial_s : arrays like `final_h` and `final_s`
@@ -225,8 +228,8 @@ def truncated_backward(
     share(
         _truncated_worker,
         (
-            by_sequence, board, truncate, stride, offsets, transposed_u, transposed_w, code_c, code_h, x, gates, cells,
-            hidden, delta_out, final_h, final_s, initial_h, initial_s, delta_h, delta_s, factors, dz_sum, tiles,
+            by_sequence, board, truncate, stride, offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates,
+            cells, fed, delta_out, final_h, final_s, initial_h, initial_s, delta_h, delta_s, factors, dz_sum, tiles,
             gradients, d_x, scratch,
         ),
         workers,
