@@ -135,5 +135,7 @@ def backwards(
                 rows, jobs[k - first], finals[k], initial[k - first], gradients[k], n_threads
             )
             d_inputs.append(rows.reversed(d_x) if k > first else d_x)
-        delta = sum(d_inputs[1:], d_inputs[0])
+        delta = d_inputs[0]
+        for other in d_inputs[1:]:
+            delta += other
     return delta, _stacked(d_h), _stacked(d_c)
