@@ -5,7 +5,7 @@ import numpy
 import pytest
 
 from fastlstm import cores
-from fastlstm.workspace import ALIGNMENT, LIMIT, fresh, kept
+from fastlstm.workspace import ALIGNMENT, LIMIT, SMALL, fresh, kept
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,9 @@ def test_working_arrays_are_kept_unless_large():
     assert not numpy.shares_memory(fresh("test", (3, 5), dtype), first)
 
 
-@pytest.mark.parametrize("shape", [(1,), (3, 5), (700,)])
-@pytest.mark.parametrize("take", [fresh, kept])
+@pytest.mark.parametrize(
+    ("take", "shape"), [(fresh, (SMALL,)), (fresh, (3, SMALL)), (kept, (1,)), (kept, (3, 5)), (kept, (700,))]
+)
 def test_working_arrays_are_aligned(take, shape):
     array = take("test", shape, numpy.dtype(numpy.float32))
     assert array.shape == shape
