@@ -149,3 +149,31 @@ def test_a_users_compiled_function_is_kept_on_disk(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(CACHED, "utf-8")
     assert [processes.run(script).split() for _ in range(2)] == [["True"] * 3 + ["0"] * 2, ["True"] * 3 + ["1"] * 2]
+
+
+def test_each_layer_and_direction_of_a_stack_has_panels_of_its_own():
+    layer, found = nn.LSTM(I, H, 2, bidirectional=True, seed=0), []
+    for k in range(2):
+        for reverse in (False, True):
+            end = f"l{k}_reverse" if reverse else f"l{k}"
+            one = nn.LSTM(layer.parameters[f"weight_ih_{end}"].shape[1], H)
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                one.parameters[f"{name}_l0"][...] = layer.parameters[f"{name}_{end}"]
+            found.append(layer.panels(k, reverse))
+            numpy.testing.assert_array_equal(found[-1], one.panels(), strict=True)
+    assert len({panels.tobytes() for panels in found}) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "error", "message"),
+    [
+        ({}, (1,), ValueError, "layer must be below num_layers, 1, got 1"),
+        ({}, (-1,), ValueError, "layer must be at least 0, got -1"),
+        ({}, (0.5,), TypeError, "layer must be an integer, got 0.5"),
+        ({}, (0, True), ValueError, "reverse must be False, as the layer has one direction"),
+        ({"proj_size": 2}, (), ValueError, "panels are those of a layer without a projection, got one of proj_size 2"),
+    ],
+)
+def test_panels_that_there_are_not(kind, arguments, error, message):
+    with pytest.raises(error, match=message):
+        nn.LSTM(I, H, **kind).panels(*arguments)
