@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy
 
-from fastlstm import checks, cores
-from fastlstm.affine import linear
+from fastlstm import affine, checks, cores
 from fastlstm.cell import Cell, ProjectedCell
 from fastlstm.checks import Array
 from fastlstm.layer import Weights
@@ -15,6 +14,7 @@ from fastlstm.nn.given import State
 from fastlstm.vectors import from_vectors, into_vectors
 from fastlstm.workspace import fresh
 from fastlstm_kernels import step
+from fastlstm_kernels.activations import IDENTITY
 from fastlstm_kernels.pack import blocks
 from fastlstm_kernels.simd import lanes
 
@@ -88,6 +88,7 @@ class ProjectedLevel(Level):
     def __init__(self, cell: ProjectedCell, batch_size: int, n_threads: int | None) -> None:
         super().__init__(cell.folded(n_threads), batch_size, n_threads)
         self._inputs, self._projection = cell.weights.w.shape[1], cell.projection
+        self._bias = numpy.zeros(cell.output_size, cell.projection.dtype)
         self._both = numpy.zeros((batch_size, self._inputs + cell.output_size), cell.projection.dtype)
         self._projected = numpy.zeros((2, batch_size, cell.output_size), cell.projection.dtype)
 
@@ -97,7 +98,7 @@ class ProjectedLevel(Level):
         hidden = super().advance(self._both)
         self._both[:, self._inputs :] = 0  # a state that was set was an input of this step only
         output: Array = self._projected[self.now]
-        linear(hidden, self._projection, output, self._n_threads)
+        affine.forwards(hidden, self._projection, self._bias, IDENTITY, output, output, self._n_threads)
         return output
 
     def state(self) -> State:
@@ -189,7 +190,10 @@ class Stepper:
 
     @property
     def state(self) -> State:
-        """Copies of the states, (layers, batch, output) and (layers, batch, hidden); assign such a pair to set them."""
+        """Copies of the states, (layers, batch, output) and (layers, batch, hidden); assign such a pair to set them.
+
+        To put back what was got goes on with the same bits, but with a projection to rounding only; pickles do always.
+        """
         hidden, cells = zip(*(level.state() for level in self._levels), strict=True)
         return numpy.stack(hidden), numpy.stack(cells)
 
