@@ -97,6 +97,16 @@ class Reach:
     time_gradients.unit = "seconds"
 
 
+def both(dtype, shape, threads=None):
+    """Calls of the kernels and of the oracle, in float64, in pairs: forward, and truncated BPTT."""
+    ours, theirs = model("fastlstm", shape, dtype, threads=threads), model("oracle", shape)
+    pair, exact = data(shape, dtype), data(shape)
+    return (
+        (lambda: ours.feed_forward(pair[0]), lambda: theirs.feed_forward(exact[0])),
+        (lambda: ours.back_propagate_through_time(*pair), lambda: theirs.back_propagate_through_time(*exact)),
+    )
+
+
 class Ratio:
     """Kernels against the oracle in float64."""
 
@@ -105,23 +115,16 @@ class Ratio:
     version = "2"
 
     def setup(self, dtype, shape):
-        self.ours, self.oracle = (model(implementation, shape, dtype) for implementation in IMPLEMENTATIONS)
-        self.pairs = data(shape, dtype), data(shape)
+        self.forward, self.truncated_bptt = both(dtype, shape)
 
     def track_forward(self, dtype, shape):
-        (x, _), (exact, _) = self.pairs
-        return ratio(lambda: self.ours.feed_forward(x), lambda: self.oracle.feed_forward(exact))
+        return ratio(*self.forward)
 
     track_forward.pretty_name = "LSTM forward against the oracle"
     track_forward.unit = OF_ORACLE
 
     def track_truncated_bptt(self, dtype, shape):
-        pair, exact = self.pairs
-        return ratio(
-            lambda: self.ours.back_propagate_through_time(*pair),
-            lambda: self.oracle.back_propagate_through_time(*exact),
-            rounds=3,
-        )
+        return ratio(*self.truncated_bptt, rounds=3)
 
     track_truncated_bptt.pretty_name = "LSTM truncated BPTT against the oracle"
     track_truncated_bptt.unit = OF_ORACLE
@@ -135,22 +138,16 @@ class KernelRatio:
     version = "1"
 
     def setup(self, dtype, shape):
-        self.ours, self.oracle = model("fastlstm", shape, dtype, threads=1), model("oracle", shape)
-        self.pairs = data(shape, dtype), data(shape)
+        self.forward, self.truncated_bptt = both(dtype, shape, threads=1)
 
     def track_forward(self, dtype, shape):
-        (x, _), (exact, _) = self.pairs
-        return ratio(lambda: self.ours.feed_forward(x), lambda: self.oracle.feed_forward(exact), rounds=11)
+        return ratio(*self.forward, rounds=11)
 
     track_forward.pretty_name = "LSTM forward on one core against the oracle"
     track_forward.unit = OF_ORACLE
 
     def track_truncated_bptt(self, dtype, shape):
-        pair, exact = self.pairs
-        return ratio(
-            lambda: self.ours.back_propagate_through_time(*pair),
-            lambda: self.oracle.back_propagate_through_time(*exact),
-        )
+        return ratio(*self.truncated_bptt)
 
     track_truncated_bptt.pretty_name = "LSTM truncated BPTT on one core against the oracle"
     track_truncated_bptt.unit = OF_ORACLE
