@@ -67,6 +67,11 @@ class Cell:
         """Features of an output."""
         return int(self.weights.u.shape[1])
 
+    @property
+    def chains(self) -> bool:
+        """Whether its outputs are the hidden states themselves, which another layer can take as they come."""
+        return True
+
     def job(self, rows: Rows, x: Array, h: Array, c: Array, mask: Array | None, n_threads: int | None) -> Job:
         """What is to be run.
 
@@ -171,6 +176,11 @@ class ProjectedCell(Cell):
     def output_size(self) -> int:
         """Features of an output."""
         return len(self.projection)
+
+    @property
+    def chains(self) -> bool:
+        """As `Cell.chains`; all projections are one product, after all steps."""
+        return False
 
     def folded(self, n_threads: int | None) -> Weights:
         """Weights of the ordinary layer over inputs and an initial r."""

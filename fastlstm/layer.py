@@ -1,7 +1,7 @@
 """An LSTM layer over packed rows, through the kernels: allocates what they need and calls them.
 
-Rows are packed as `fastlstm_kernels.forward` has them. The classes stand on the two functions here, which take a layer,
-or two of the same sizes that do not wait for each other: the two directions of one.
+Rows are packed as `fastlstm_kernels.forward` has them. The classes stand on the two functions here, which take a layer
+or two: the two directions of one, or one and that above it.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,16 @@ import numpy
 import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.cores import borrowed
+from fastlstm.pair import Pair, nothing, pays, side_by_side
 from fastlstm.vectors import by_row, from_vectors, into_vectors
-from fastlstm.workspace import Take, fresh, kept
+from fastlstm.workspace import Take, fresh, kept, room
 from fastlstm_kernels.backward import SCRATCH
-from fastlstm_kernels.forward import TOGETHER, shares_units
+from fastlstm_kernels.forward import TOGETHER
 from fastlstm_kernels.gates import FACTORS
 from fastlstm_kernels.pack import blocks, panels_shape, transposed_shape
 from fastlstm_kernels.phases import BOARD
 from fastlstm_kernels.simd import lanes
 from fastlstm_kernels.truncated import BLOCK, TILE, shares_windows
-
-ROOM = 1 << 22
-"""Bytes of pre-activations, or of their gradients, that are worked on at once: they stay in a third-level cache."""
-
-DEPTH = 256
-"""Rows at least that go into one product for the weight gradients."""
 
 
 class Weights(NamedTuple):
@@ -91,9 +86,6 @@ class Run(NamedTuple):
     fed: Array
 
 
-NEAR = 1 << 19
-"""Bytes of recurrent weights that stay in a core's second-level cache."""
-
 BEHIND = "", "_reverse"
 """What names of working arrays end with, for the first layer and the second."""
 
@@ -148,33 +140,16 @@ def _board(workers: int, behind: str = "") -> Array:
     return kept("board" + behind, (workers, BOARD), numpy.dtype(numpy.int64))
 
 
-def _apart(runs: Sequence[Run], workers: int) -> bool:
-    """Whether each of two layers goes to a worker of its own."""
-    if len(runs) == 1:
-        return False
-    hidden, count = runs[0].hidden, len(runs[0].gates)
-    batch, size = len(hidden) - len(runs[0].x), hidden.shape[1]
-    together = shares_units(batch, size, count, workers)
-    if workers <= 2:
-        return bool(workers == 1 or 4 * size * size * hidden.itemsize <= NEAR)
-    return batch < workers and not together
-
-
-def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
-    """Rows of `count` vectors of gates that are worked on at once."""
-    size = count * 4 * lanes(dtype) * dtype.itemsize
-    return max(batch, min(rows, max(DEPTH, ROOM // size)))
-
-
 def forwards(
-    jobs: Sequence[Job], offsets: Array, keep: bool, n_threads: int | None, take: Take = fresh, results: Take = fresh
+    jobs: Sequence[Job], offsets: Array, keep: bool, n_threads: int | None, take: Take = fresh, results: Take = fresh,
+    chain: Pair | None = None,
 ) -> list[Run]:
     """Run over all steps.
 
     Parameters
     ----------
     jobs : sequence of Job
-        One layer, or two of the same sizes.
+        One layer, or two with states of the same sizes.
     offsets : (T + 1,) intp array
         First row of each step, and N.
     keep : bool
@@ -183,34 +158,53 @@ def forwards(
         At most so many threads.
     take, results : callables
         Where the tape comes from, and `hidden`.
+    chain : Pair, optional
+        Given where the second layer takes what comes from the first; its own x is not looked at.
     """
-    size, (rows, inputs) = jobs[0].h.shape[1], jobs[0].x.shape
-    runs = [_ready(job, offsets, keep, take, results, behind) for job, behind in zip(jobs, BEHIND, strict=False)]
-    with borrowed(n_threads, 8 * len(jobs) * rows * size * (size + inputs)) as workers:
-        apart = _apart(runs, workers)
+    batch, size = jobs[0].h.shape
+    runs: list[Run] = []
+    for job, behind in zip(jobs, BEHIND, strict=False):
+        x = _passed(chain, runs[0].hidden[batch:]) if chain is not None and runs else job.x
+        runs.append(_ready(job, x, offsets, keep, take, results, behind))
+    with borrowed(n_threads, sum(8 * run.x.shape[0] * size * (size + run.x.shape[1]) for run in runs)) as workers:
+        pair = _pair(chain, runs, workers)
         each = [
             (
                 run.x, offsets, job.weights.panels(workers, "panels" + behind), *job.weights.codes, keep, run.mask,
-                run.gates, run.cells, run.hidden, run.fed, _board(1 if apart else workers, behind),
+                run.gates, run.cells, run.hidden, run.fed, _board(1 if pair else workers, behind),
             )
             for job, run, behind in zip(jobs, runs, BEHIND, strict=False)
         ]
-        if apart:
+        if pair:
             first, second = each
-            kernels.forward_both(first, second, workers)
+            kernels.forward_pair(first, second, *pair, _board(2, "_pair"), min(workers, 2))
         else:
             for arguments in each:
                 kernels.forward(*arguments, workers)
     return runs
 
 
-def _ready(job: Job, offsets: Array, keep: bool, take: Take, results: Take, behind: str) -> Run:
-    """The arrays of a run, with the initial states."""
-    (batch, size), rows, dtype = job.h.shape, len(job.x), job.x.dtype
+def _passed(chain: Pair, given: Array) -> Array:
+    """Where a layer of a chain finds what the other gives it."""
+    return fresh("passed", given.shape, given.dtype) if len(chain.between) else given
+
+
+def _pair(chain: Pair | None, runs: Sequence[Run], workers: int) -> Pair | None:
+    """How two layers run at the same time; None where they run one by one."""
+    if chain is not None or len(runs) == 1:
+        return chain
+    run, size = runs[0], runs[0].hidden.shape[1]
+    batch, dtype = len(run.hidden) - len(run.x), run.x.dtype
+    return side_by_side(run.offsets, batch, size, dtype) if pays(batch, size, dtype, workers) else None
+
+
+def _ready(job: Job, x: Array, offsets: Array, keep: bool, take: Take, results: Take, behind: str) -> Run:
+    """The arrays of a run over x, with the initial states."""
+    (batch, size), rows, dtype = job.h.shape, len(x), x.dtype
     count = blocks(size, dtype)
     fed = hidden = results("hidden" + behind, (batch + rows, size), dtype)
     hidden[:batch] = job.h
-    mask = kept("no_mask", (0, size), dtype) if job.mask is None else job.mask
+    mask = nothing(dtype) if job.mask is None else job.mask
     if len(mask):
         fed = take("fed" + behind, hidden.shape, dtype)
         fed[:batch] = job.h * mask
@@ -221,7 +215,7 @@ def _ready(job: Job, offsets: Array, keep: bool, take: Take, results: Take, behi
         gates = kept("gates" + behind, (count, max(batch, min(rows, TOGETHER)), 4 * lanes(dtype)), dtype)
         cells = fresh("cells", (count, batch, lanes(dtype)), dtype)
     cells[:, :batch] = into_vectors(job.c, lanes(dtype))
-    return Run(job.x, offsets, gates, cells, hidden, mask, fed)
+    return Run(x, offsets, gates, cells, hidden, mask, fed)
 
 
 def preactivations(weights: Weights, run: Run, n_threads: int | None) -> Array:
@@ -233,14 +227,15 @@ def preactivations(weights: Weights, run: Run, n_threads: int | None) -> Array:
 
 
 def backwards(
-    jobs: Sequence[BackJob], truncate: int | None, stride: int, exact: bool, n_threads: int | None
+    jobs: Sequence[BackJob], truncate: int | None, stride: int, exact: bool, n_threads: int | None,
+    chain: Pair | None = None,
 ) -> list[tuple[Array, Array]]:
     """Gradients of runs.
 
     Parameters
     ----------
     jobs : sequence of BackJob
-        Those that ran together.
+        One layer, or two that ran together.
     truncate : int or None
         How many steps the errors of a group of steps are walked back before it; None for all.
     stride : int
@@ -249,6 +244,8 @@ def backwards(
         The true gradient, or the "reference" one.
     n_threads : int or None
         At most so many threads.
+    chain : Pair, optional
+        Given where the second layer's `delta` comes from the first, the one above it; without truncation only.
 
     Returns
     -------
@@ -256,21 +253,23 @@ def backwards(
         Gradients at the initial hidden and cell states.
     """
     run, (rows, size) = jobs[0].run, jobs[0].delta.shape
-    groups, inputs = -(-(len(run.offsets) - 1) // stride), run.x.shape[1]
+    groups = -(-(len(run.offsets) - 1) // stride)
     reach = None if truncate is None or truncate >= (groups - 1) * stride else truncate
-    with borrowed(n_threads, 16 * len(jobs) * rows * size * (size + inputs)) as workers:
-        apart = reach is None and _apart([job.run for job in jobs], workers)
+    with borrowed(n_threads, sum(16 * rows * size * (size + job.run.x.shape[1]) for job in jobs)) as workers:
+        pair = _pair(chain, [job.run for job in jobs], workers) if reach is None else None
+        if chain is not None:
+            jobs = [jobs[0], jobs[1]._replace(delta=_passed(chain, jobs[0].d_x))]
         backs = [
-            _Back(job, exact, workers, 1 if apart else workers, behind)
+            _Back(job, exact, workers, 1 if pair else workers, behind)
             for job, behind in zip(jobs, BEHIND, strict=False)
         ]
-        if apart:
+        if pair:
             first, second = (back.arguments() for back in backs)
-            kernels.backward_both(first, second, workers)
+            kernels.backward_pair(first, second, *pair, _board(2, "_pair"), min(workers, 2))
         for back in backs:
             if reach is not None:
                 back.truncated(reach, stride, workers)
-            elif not apart:
+            elif not pair:
                 kernels.backward(*(*back.arguments(), workers))
             kernels.unpack(back.sums, back.job.weights.order, *back.job.gradients, workers)
     return [(from_vectors(back.delta_h, size), from_vectors(back.delta_c, size)) for back in backs]

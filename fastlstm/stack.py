@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy
 
-from fastlstm import layer
+from fastlstm import layer, pair
 from fastlstm.cell import Cell, Gradients
 from fastlstm.checks import Array
 from fastlstm.layer import Run
@@ -63,23 +63,50 @@ def forwards(
     runs: list[Run] = []
     final_h: list[Array] = []
     final_c: list[Array] = []
-    for level, directions in enumerate(cells):
+    for levels in _together(cells, rows, x.shape[1], n_threads):
+        first, level = len(runs), levels[0]
         if level and dropped:
             x = x * dropped[level - 1]
-        first = len(runs)
+        chain = _chain(levels, cells, rows, dropped)
+        group = [(cell, reverse) for level in levels for reverse, cell in enumerate(cells[level])]
         jobs = [
-            cell.job(rows, rows.reversed(x) if k > first else x, h[k], c[k], masks[k] if masks else None, n_threads)
-            for k, cell in enumerate(directions, first)
+            cell.job(rows, rows.reversed(x) if reverse else x, h[k], c[k], masks[k] if masks else None, n_threads)
+            for k, (cell, reverse) in enumerate(group, first)
         ]
-        runs += layer.forwards(jobs, rows.offsets, keep, n_threads)
+        runs += layer.forwards(jobs, rows.offsets, keep, n_threads, chain=chain)
         outputs = []
-        for k, cell in enumerate(directions, first):
+        for k, (cell, reverse) in enumerate(group, first):
             output, h_n, c_n = cell.result(rows, runs[k], h[k], keep, n_threads)
             final_h.append(h_n)
             final_c.append(c_n)
-            outputs.append(rows.reversed(output) if k > first else output)
-        x = outputs[0] if len(outputs) == 1 else numpy.concatenate(outputs, axis=1)
+            outputs.append(rows.reversed(output) if reverse else output)
+        x = outputs[-1] if len(cells[level]) == 1 else numpy.concatenate(outputs, axis=1)
     return StackRun(rows, runs, dropped), x, _stacked(final_h), _stacked(final_c)
+
+
+def _together(cells: Sequence[Sequence[Cell]], rows: Rows, inputs: int, n_threads: int | None) -> list[range]:
+    """Levels that run at the same time, from the lowest: one, or one and that above it."""
+    groups, level = [], 0
+    while level < len(cells):
+        two = cells[level : level + 2]
+        chains = len(two) == 2 and all(len(directions) == 1 and directions[0].chains for directions in two)
+        size, dtype = cells[level][0].output_size, cells[level][0].weights.w.dtype
+        if chains and pair.chain_pays(rows.offsets, rows.batch, inputs, size, dtype, n_threads):
+            groups.append(range(level, level + 2))
+        else:
+            groups.append(range(level, level + 1))
+        inputs, level = size * len(cells[level]), groups[-1].stop
+    return groups
+
+
+def _chain(levels: range, cells: Sequence[Sequence[Cell]], rows: Rows, dropped: Sequence[Array]) -> pair.Pair | None:
+    """How two levels run at the same time; None for one."""
+    if len(levels) == 1:
+        return None
+    weights = cells[levels[0]][0].weights
+    return pair.chain(
+        rows.offsets, rows.batch, weights.u.shape[1], weights.u.dtype, dropped[levels[0]] if dropped else None
+    )
 
 
 def _stacked(states: list[Array]) -> Array:
@@ -114,28 +141,34 @@ def backwards(
     d_h, d_c : (layers · directions, batch, size) arrays
         Gradients at the initial states.
     """
-    rows, first = run.rows, len(run.runs)
+    rows, first, each = run.rows, len(run.runs), [cell for directions in cells for cell in directions]
     finals = [None if final is None else (final[0][k], final[1][k]) for k in range(first)]
     d_h, d_c = ([delta] * first for _ in range(2))
-    for level in range(len(cells) - 1, -1, -1):
-        if level < len(run.dropped):
-            delta = delta * run.dropped[level]
-        directions = cells[level]
-        first -= len(directions)
-        size = directions[0].output_size
-        parts = [numpy.ascontiguousarray(delta[:, :size]), *(rows.reversed(delta[:, size:]) for _ in directions[1:])]
+    together = _together(cells, rows, run.runs[0].x.shape[1], n_threads)
+    for levels in reversed(together if truncate is None else [range(k, k + 1) for k in range(len(cells))]):
+        top = levels[-1]
+        if top < len(run.dropped):
+            delta = delta * run.dropped[top]
+        chain = _chain(levels, cells, rows, run.dropped)
+        order = range(first - sum(len(cells[level]) for level in levels), first)
+        first = order[0]
+        if chain is not None:
+            order = order[::-1]
+        size = cells[top][0].output_size
+        parts = [numpy.ascontiguousarray(delta[:, :size]), *(rows.reversed(delta[:, size:]) for _ in cells[top][1:])]
         jobs = [
-            cell.back_job(rows, run.runs[k], part, finals[k], gradients[k], n_threads)
-            for k, (cell, part) in enumerate(zip(directions, parts, strict=True), first)
+            each[k].back_job(rows, run.runs[k], part, finals[k], gradients[k], n_threads)
+            for k, part in zip(order, parts * len(levels), strict=True)
         ]
-        initial = layer.backwards(jobs, truncate, stride, True, n_threads)
+        initial = layer.backwards(jobs, truncate, stride, True, n_threads, chain)
         d_inputs = []
-        for k, cell in enumerate(directions, first):
-            d_x, d_h[k], d_c[k] = cell.back_result(
-                rows, jobs[k - first], finals[k], initial[k - first], gradients[k], n_threads
-            )
-            d_inputs.append(rows.reversed(d_x) if k > first else d_x)
-        delta = d_inputs[0]
-        for other in d_inputs[1:]:
-            delta += other
+        for j, k in enumerate(order):
+            d_x, d_h[k], d_c[k] = each[k].back_result(rows, jobs[j], finals[k], initial[j], gradients[k], n_threads)
+            d_inputs.append(rows.reversed(d_x) if j and chain is None else d_x)
+        if chain is None:
+            delta = d_inputs[0]
+            for other in d_inputs[1:]:
+                delta += other
+        else:
+            delta = d_inputs[-1]
     return delta, _stacked(d_h), _stacked(d_c)

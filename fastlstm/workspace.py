@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy
 
 from fastlstm.checks import Array
+from fastlstm_kernels.simd import lanes
 
 Take: TypeAlias = Callable[[str, tuple[int, ...], numpy.dtype[Any]], Array]
 LIMIT = 1 << 26
@@ -21,6 +22,12 @@ SMALL = 4096
 
 ALIGNMENT = 64
 """Bytes; a cache line, so that no vector of an array straddles two."""
+
+ROOM = 1 << 22
+"""Bytes of pre-activations, or of their gradients, that are worked on at once: they stay in a third-level cache."""
+
+DEPTH = 256
+"""Rows at least that go into one product for the weight gradients."""
 
 _kept = threading.local()
 
@@ -52,3 +59,9 @@ def kept(name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
     array: Array = room[:size].view(dtype).reshape(shape)
     setattr(_kept, name, (room, array))
     return array
+
+
+def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
+    """Rows of `count` vectors of gates that are worked on at once."""
+    size = count * 4 * lanes(dtype) * dtype.itemsize
+    return max(batch, min(rows, max(DEPTH, ROOM // size)))

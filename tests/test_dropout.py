@@ -203,8 +203,8 @@ def test_steps_go_back_in_several_turns(monkeypatch, lengths):
     layer, x, state, _, dy, d_state = ragged({"bidirectional": True}, recurrent_dropout=0.4)
     kept = layer.generator.bit_generator.state
     at_once = run(layer, x, state, lengths, dy, d_state)
-    monkeypatch.setattr("fastlstm.layer.DEPTH", 5)
-    monkeypatch.setattr("fastlstm.layer.ROOM", 1)
+    monkeypatch.setattr("fastlstm.workspace.DEPTH", 5)
+    monkeypatch.setattr("fastlstm.workspace.ROOM", 1)
     layer.generator.bit_generator.state = kept
     for name, value in run(layer, x, state, lengths, dy, d_state).items():
         close(value, at_once[name], "float64", name)

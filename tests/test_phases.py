@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from fastlstm_kernels import threads
-from fastlstm_kernels.phases import BOARD, done, take
+from fastlstm_kernels.phases import BOARD, done, take, take_turn
 from tests.helpers import JIT_OFF
 
 PHASES = 7
@@ -85,6 +85,60 @@ def test_a_part_that_another_has_taken_is_waited_for():
     assert wait(board) == -1
     clock.join()
     assert wait(board) == -1
+
+
+@numba.njit(nogil=True)
+def alternate(worker, workers, chained, board, times, early):
+    """Take all turns of two layers; count each, and those that find the ones before them undone."""
+    turns = times.shape[0]
+    turn = take_turn(board, worker, workers, turns, chained)
+    while turn >= 0:
+        k, layer = turn // 2, turn % 2
+        if k > 0:
+            early[worker] += times[k - 1, layer] == 0
+        if chained and layer == 1:
+            early[worker] += times[k, 0] == 0
+        times[k, layer] += 1
+        done(board, layer, k)
+        turn = take_turn(board, worker, workers, turns, chained)
+
+
+@pytest.mark.parametrize("workers", [[0], [0, 1], [1, 0]])
+@pytest.mark.parametrize("chained", [False, True])
+def test_turns_of_two_layers_are_taken_once_and_in_order_by_one_thread(workers, chained):
+    board, times, early = records(2)
+    for worker in workers:
+        alternate(worker, len(workers), chained, board, times, early)
+    assert (times == 1).all()
+    assert not early.any()
+
+
+@pytest.mark.skipif(JIT_OFF, reason="only compiled code takes a turn in one indivisible step")
+@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("late", [0.0, 0.02])
+def test_turns_of_two_layers_are_taken_once_and_in_order_by_threads(late, chained):
+    alternate(0, 1, chained, *records(2))  # compiled before the threads start
+    for _ in range(20):
+        board, times, early = records(2)
+        workers = [threading.Thread(target=alternate, args=(k, 2, chained, board, times, early)) for k in (1, 0)]
+        for worker in workers:
+            worker.start()
+            time.sleep(late)
+        for worker in workers:
+            worker.join(60)
+            assert not worker.is_alive()
+        assert (times == 1).all()
+        assert not early.any()
+
+
+@numba.njit
+def first_turn(board, chained):
+    return take_turn(board, 1, 2, 1, chained)
+
+
+def test_the_second_layer_waits_for_the_first_where_they_are_chained():
+    # Nobody comes for the first layer, so whoever has the second does it, before the second or after.
+    assert [first_turn(numpy.zeros((2, BOARD), numpy.int64), chained) for chained in (True, False)] == [0, 1]
 
 
 def test_hosts_without_the_x86_control_register_run_as_they_are(monkeypatch):

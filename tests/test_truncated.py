@@ -67,8 +67,8 @@ def test_every_window_is_a_run_from_a_constant_state(T, batch, inputs, size, tru
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 def test_many_windows_share_a_store_in_several_turns(monkeypatch, threads):
     monkeypatch.setattr("fastlstm.cores.SHARE", 1)
-    monkeypatch.setattr("fastlstm.layer.DEPTH", 5)
-    monkeypatch.setattr("fastlstm.layer.ROOM", 1)
+    monkeypatch.setattr("fastlstm.workspace.DEPTH", 5)
+    monkeypatch.setattr("fastlstm.workspace.ROOM", 1)
     layer, *given = problem(23 if JIT_OFF else 79, 2, 3, 5, numpy.float64)
     layer.n_threads = threads
     found = gradients(layer, *given, truncate=5, stride=2)

@@ -6,7 +6,6 @@ runs in the calling thread and never enters Numba's threading layer.
 """
 
 from fastlstm_kernels.backward import backward, weight_gradients
-from fastlstm_kernels.both import backward_both, forward_both
 from fastlstm_kernels.dense import dense_backward, dense_forward
 from fastlstm_kernels.forward import forward, preactivations
 from fastlstm_kernels.gates import add_gate_gradients, gate_delta
@@ -15,6 +14,7 @@ from fastlstm_kernels.network import network_backward, network_forward, network_
 from fastlstm_kernels.optimise import adam_step, gradient_squares, rmsprop_step, sgd_step
 from fastlstm_kernels.output import output_delta
 from fastlstm_kernels.pack import pack, pack_transposed, unpack
+from fastlstm_kernels.pair import backward_pair, forward_pair
 from fastlstm_kernels.step import step
 from fastlstm_kernels.truncated import truncated_backward
 
@@ -22,12 +22,12 @@ __all__ = [
     "adam_step",
     "add_gate_gradients",
     "backward",
-    "backward_both",
+    "backward_pair",
     "cross_entropy",
     "dense_backward",
     "dense_forward",
     "forward",
-    "forward_both",
+    "forward_pair",
     "gate_delta",
     "gradient_squares",
     "huber_loss",

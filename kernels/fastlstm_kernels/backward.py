@@ -139,11 +139,11 @@ def _gather(
 
 
 @jit(device=True, inline=True)
-def _products(
-    part: int, parts: int, begin: int, end: int, offsets: Index, x: Array, fed: Array, dz: Array,
-    transposed: Array, gradients: Array, d_x: Array, work: Array,
+def _sums(
+    part: int, parts: int, begin: int, end: int, offsets: Index, x: Array, fed: Array, dz: Array, gradients: Array,
+    work: Array,
 ) -> None:
-    """A part of the rows of the weight gradients, and of the rows of the gradient at the inputs."""
+    """A part of the rows of the weight gradients, of the chunk begin to end - 1."""
     width, room, many = dz.shape[2], dz.shape[1] * dz.shape[2], gradients.shape[1]
     rows = offsets[end] - offsets[begin]
     turns = (many + GROUP * parts - 1) // (GROUP * parts)
@@ -159,9 +159,16 @@ def _products(
                 work, NONE, WHOLE, GROUP, WHOLE, NONE, depth, last - j, dz, k * width, room, NONE, dz.shape[0],
                 dz.shape[0] * width, False, gradients, j * width, width, many * width,
             )
-    first, last = span(part, parts, rows if d_x.shape[0] else NONE)
+
+
+@jit(device=True, inline=True)
+def _into_inputs(
+    first: int, last: int, row: int, dz: Array, transposed: Array, d_x: Array, work: Array
+) -> None:
+    """Gradient at the inputs: rows first to last - 1 of dz times W, to rows `row` + first on of d_x."""
+    width, room = dz.shape[2], dz.shape[1] * dz.shape[2]
     inputs, taken = d_x.shape[1], (transposed.shape[1] - 1) // dz.shape[0]
-    for n in range(first, last, CHUNK):
+    for n in range(first, last if d_x.shape[0] else first, CHUNK):
         count = min(CHUNK, last - n)
         for p in range(transposed.shape[0]):
             multiply(
@@ -169,9 +176,19 @@ def _products(
                 transposed.shape[1] * width, p, p + 1, inputs, True, work, -p * width, width, width,
             )
             _copy_rows(
-                count, min(width, inputs - p * width), work, NONE, width, d_x,
-                (offsets[begin] + n) * inputs + p * width, inputs,
+                count, min(width, inputs - p * width), work, NONE, width, d_x, (row + n) * inputs + p * width, inputs
             )
+
+
+@jit(device=True, inline=True)
+def _products(
+    part: int, parts: int, begin: int, end: int, offsets: Index, x: Array, fed: Array, dz: Array,
+    transposed: Array, gradients: Array, d_x: Array, work: Array,
+) -> None:
+    """A part of what is formed of a chunk's dz."""
+    _sums(part, parts, begin, end, offsets, x, fed, dz, gradients, work)
+    first, last = span(part, parts, offsets[end] - offsets[begin])
+    _into_inputs(first, last, offsets[begin], dz, transposed, d_x, work)
 
 
 @jit(device=True)
@@ -197,6 +214,33 @@ def products_phase(
         part = take(board, worker, workers, phase)
 
 
+@jit()
+def chunk_begin(offsets: Index, end: int, rows: int) -> int:
+    """First step of the chunk that ends before step `end`, of so many rows at most, or one step."""
+    begin = end - 1
+    while begin > 0 and offsets[end] - offsets[begin - 1] <= rows:
+        begin -= 1
+    return begin
+
+
+@jit(device=True)
+def backward_turn(
+    start: int, stop: int, begin: int, end: int, offsets: Index, transposed_u: Array, transposed_w: Array, code_c: int,
+    code_h: int, mask: Array, x: Array, gates: Array, cells: Array, fed: Array, delta_out: Array, delta_h: Array,
+    delta_s: Array, dz: Array, gradients: Array, d_x: Array, work: Array,
+) -> None:
+    """Steps start to stop - 1 of the chunk begin to end - 1 of `backward`, by one worker; bit for bit the same."""
+    for t in range(stop - 1, start - 1 if start > begin else begin - 2, -1):
+        _turn(
+            t, NONE, delta_h.shape[1], NONE, transposed_u.shape[0], begin, end, offsets, transposed_u, code_c, code_h,
+            mask, gates, cells, delta_out, delta_h, delta_s, dz,
+        )
+    first = offsets[begin]
+    _into_inputs(offsets[start] - first, offsets[stop] - first, first, dz, transposed_w, d_x, work)
+    if start == begin:
+        _sums(NONE, WHOLE, begin, end, offsets, x, fed, dz, gradients, work)
+
+
 @jit(device=True)
 def backward_worker(
     worker: int, workers: int, by_unit: bool, board: Array, offsets: Index, transposed_u: Array, transposed_w: Array,
@@ -206,9 +250,7 @@ def backward_worker(
     """A worker's share of `backward`."""
     end, phase, batch = offsets.shape[0] - 1, NONE, delta_h.shape[1]
     while end > 0:
-        begin = end - 1
-        while begin > 0 and offsets[end] - offsets[begin - 1] <= dz.shape[1]:
-            begin -= 1
+        begin = chunk_begin(offsets, end, dz.shape[1])
         turns = 1 if by_unit else end - begin + 1  # of a phase
         for top in range(end - 1, begin - 2, -turns):
             part = take(board, worker, workers, phase)

@@ -159,14 +159,14 @@ def _step(
 
 @jit(device=True)
 def forward_worker(
-    worker: int, workers: int, by_unit: bool, board: Array, keep: bool, offsets: Index, x: Array, panels: Array,
-    code_c: int, code_h: int, mask: Array, z: Array, cells: Array, hidden: Array, fed: Array,
+    worker: int, workers: int, by_unit: bool, start: int, stop: int, board: Array, keep: bool, offsets: Index, x: Array,
+    panels: Array, code_c: int, code_h: int, mask: Array, z: Array, cells: Array, hidden: Array, fed: Array,
 ) -> None:
-    """A worker's share of `forward`."""
-    duration, inputs = offsets.shape[0] - 1, x.shape[1]
+    """A worker's share of steps start to stop - 1 of `forward`, for which the board is clear."""
+    inputs = x.shape[1]
     if not by_unit:
         row, last_row = span(worker, workers, hidden.shape[0] - offsets[-1])
-        for t in range(duration):
+        for t in range(start, stop):
             rows = min(last_row, offsets[t + 1] - offsets[t]) - row
             if rows <= 0:
                 break
@@ -177,18 +177,18 @@ def forward_worker(
                 hidden, fed,
             )
         return
-    begin = end = NONE
-    for t in range(duration):
+    begin = end = start
+    for t in range(start, stop):
         rows = offsets[t + 1] - offsets[t]
         if rows == 0:
             break
         fresh = t == end
         if fresh:
             begin, end = end, end + 1
-            while end < duration and offsets[end + 1] - offsets[begin] <= TOGETHER:
+            while end < stop and offsets[end + 1] - offsets[begin] <= TOGETHER:
                 end += 1
         origin = NONE if keep else offsets[begin]
-        part = take(board, worker, workers, t)
+        part = take(board, worker, workers, t - start)
         while part >= 0:
             first, last = span(part, workers, panels.shape[0])
             if fresh:
@@ -198,8 +198,8 @@ def forward_worker(
                 t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, mask, z,
                 offsets[t] - origin, cells, hidden, fed,
             )
-            done(board, part, t)
-            part = take(board, worker, workers, t)
+            done(board, part, t - start)
+            part = take(board, worker, workers, t - start)
 
 
 @jit()
@@ -245,7 +245,10 @@ def forward(
     by_unit = shares_units(hidden.shape[0] - offsets[-1], hidden.shape[1], panels.shape[0], workers)
     share(
         forward_worker,
-        (by_unit, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells, hidden, fed),
+        (
+            by_unit, NONE, offsets.shape[0] - 1, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells,
+            hidden, fed,
+        ),
         workers,
     )
 

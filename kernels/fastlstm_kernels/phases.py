@@ -150,3 +150,43 @@ def take(board: Array, worker: int, workers: int, phase: int) -> int:
 def done(board: Array, part: int, phase: int) -> None:
     """Say that a part of a phase is done."""
     _write(board, part * BOARD + _DONE, phase + 1)
+
+
+@jit(device=True)
+def take_turn(board: Array, worker: int, workers: int, turns: int, chained: bool) -> int:
+    """The next turn of one of two layers that a worker is to do, or -1 once both have had theirs; `done` ends it.
+
+    Parameters
+    ----------
+    board : (2, BOARD) int64 array
+        Cleared before the first turn; a line for each layer.
+    worker, workers : int
+        Who asks, of how many. Worker 0 has the first layer and worker 1 the second, whose weights its cache then
+        holds; the other one's turns are taken over where it has not come.
+    turns : int
+        Of each layer, in order.
+    chained : bool
+        Whether a turn of the second layer waits for the same of the first.
+
+    Returns
+    -------
+    int
+        Twice the number of the turn, and 1 more for one of the second layer.
+    """
+    looks = 0
+    while True:
+        left = False
+        for k in range(2):
+            layer = (worker + k) % 2
+            turn: int = _read(board, layer * BOARD + _DONE)
+            if turn == turns:
+                continue
+            left = True
+            ready = layer == 0 or not chained or _read(board, _DONE) > turn
+            mine = k == 0 or workers == 1 or looks >= PATIENCE
+            if ready and mine and _exchange(board, layer * BOARD + _TAKEN, turn):
+                return 2 * turn + layer
+        if not left:
+            return -1
+        looks += 1
+        _rest(looks)
