@@ -4,7 +4,13 @@ from functools import cached_property
 
 import numpy
 
+import fastlstm_kernels as kernels
 from fastlstm.checks import Array
+from fastlstm.cores import borrowed
+from fastlstm.workspace import fresh
+
+MOVE = 16
+"""Flops that take as long as to move a number."""
 
 
 class Rows:
@@ -16,6 +22,8 @@ class Rows:
         Steps, and sequences.
     batch_first : bool
         Whether the user's arrays are (batch, T, features) rather than (T, batch, features).
+    n_threads : int or None
+        At most so many threads move rows.
 
     Attributes
     ----------
@@ -23,8 +31,8 @@ class Rows:
         First row of each step, and their number N.
     """
 
-    def __init__(self, duration: int, batch: int, batch_first: bool) -> None:
-        self.duration, self.batch, self.batch_first = duration, batch, batch_first
+    def __init__(self, duration: int, batch: int, batch_first: bool, n_threads: int | None = None) -> None:
+        self.duration, self.batch, self.batch_first, self.n_threads = duration, batch, batch_first, n_threads
         self.offsets = self._offsets()
 
     def _offsets(self) -> Array:
@@ -55,7 +63,32 @@ class Rows:
 
     def reversed(self, rows: Array) -> Array:
         """The rows of each sequence from its last step to its first, as a new array; twice is as before."""
-        return numpy.take(rows, self._mirror, axis=0)
+        return self._gathered(rows, self._mirror)
+
+    def beside(self, forwards: Array, backwards: Array) -> Array:
+        """The outputs of both directions side by side, where the reverse one's rows are `reversed`."""
+        size = forwards.shape[1]
+        both = fresh("both", (len(forwards), 2 * size), forwards.dtype)
+        self._gather(forwards, 0, numpy.arange(len(forwards), dtype=numpy.intp), both, 0, size)
+        self._gather(backwards, 0, self._mirror, both, size, size)
+        return both
+
+    def apart(self, both: Array) -> list[Array]:
+        """The reverse of `beside`, each contiguous."""
+        size = both.shape[1] // 2
+        parts = [fresh("part", (len(both), size), both.dtype) for _ in range(2)]
+        self._gather(both, 0, numpy.arange(len(both), dtype=numpy.intp), parts[0], 0, size)
+        self._gather(both, size, self._mirror, parts[1], 0, size)
+        return parts
+
+    def _gathered(self, rows: Array, places: Array) -> Array:
+        out = fresh("rows", (len(places), rows.shape[1]), rows.dtype)
+        self._gather(rows, 0, places, out, 0, rows.shape[1])
+        return out
+
+    def _gather(self, source: Array, first: int, places: Array, out: Array, column: int, columns: int) -> None:
+        with borrowed(self.n_threads, MOVE * len(places) * columns) as workers:
+            kernels.gather_rows(source, first, places, out, column, columns, workers)
 
     def last(self, states: Array) -> Array:
         """The states after each sequence's last step.
@@ -73,7 +106,7 @@ class Rows:
 
     @cached_property
     def _mirror(self) -> Array:
-        rows = numpy.arange(self.duration * self.batch).reshape(self.duration, self.batch)
+        rows = numpy.arange(self.duration * self.batch, dtype=numpy.intp).reshape(self.duration, self.batch)
         return rows[::-1].reshape(-1)
 
 
@@ -82,17 +115,19 @@ class RaggedRows(Rows):
 
     Parameters
     ----------
-    duration, batch, batch_first
+    duration, batch, batch_first, n_threads
         As for `Rows`.
     lengths : (batch,) intp array
         Steps of each sequence, at most `duration`.
     """
 
-    def __init__(self, duration: int, batch: int, batch_first: bool, lengths: Array) -> None:
+    def __init__(
+        self, duration: int, batch: int, batch_first: bool, lengths: Array, n_threads: int | None = None
+    ) -> None:
         self._order = numpy.argsort(-lengths, kind="stable")
         self._lengths = lengths[self._order]
-        super().__init__(duration, batch, batch_first)
-        places = numpy.arange(self.offsets[-1])
+        super().__init__(duration, batch, batch_first, n_threads)
+        places = numpy.arange(self.offsets[-1], dtype=numpy.intp)
         self._step = numpy.searchsorted(self.offsets, places, side="right") - 1
         self._rank = places - self.offsets[self._step]
         sequence = self._order[self._rank]
@@ -103,15 +138,12 @@ class RaggedRows(Rows):
 
     def take(self, array: Array) -> Array:
         """As `Rows.take`; always new."""
-        rows: Array = numpy.take(array.reshape(-1, array.shape[2]), self._place, axis=0)
-        return rows
+        return self._gathered(array.reshape(-1, array.shape[2]), self._place)
 
     def give(self, rows: Array) -> Array:
         """As `Rows.give`; always new."""
         shape = (self.batch, self.duration) if self.batch_first else (self.duration, self.batch)
-        whole = numpy.zeros((self.duration * self.batch, rows.shape[1]), rows.dtype)
-        whole[self._place] = rows
-        return whole.reshape(*shape, rows.shape[1])
+        return self._gathered(rows, self._home).reshape(*shape, rows.shape[1])
 
     def sorted(self, states: Array) -> Array:
         """As `Rows.sorted`."""
@@ -131,6 +163,13 @@ class RaggedRows(Rows):
     def add_last(self, states: Array, values: Array) -> None:
         """As `Rows.add_last`."""
         states[self._ends] += values
+
+    @cached_property
+    def _home(self) -> Array:
+        """Where the rows of the user's array are; -1 past the end of a sequence."""
+        home = numpy.full(self.duration * self.batch, -1, numpy.intp)
+        home[self._place] = numpy.arange(len(self._place))
+        return home
 
     @cached_property
     def _mirror(self) -> Array:

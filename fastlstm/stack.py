@@ -75,12 +75,12 @@ def forwards(
         ]
         runs += layer.forwards(jobs, rows.offsets, keep, n_threads, chain=chain)
         outputs = []
-        for k, (cell, reverse) in enumerate(group, first):
+        for k, (cell, _) in enumerate(group, first):
             output, h_n, c_n = cell.result(rows, runs[k], h[k], keep, n_threads)
             final_h.append(h_n)
             final_c.append(c_n)
-            outputs.append(rows.reversed(output) if reverse else output)
-        x = outputs[-1] if len(cells[level]) == 1 else numpy.concatenate(outputs, axis=1)
+            outputs.append(output)
+        x = outputs[-1] if len(cells[level]) == 1 else rows.beside(*outputs)
     return StackRun(rows, runs, dropped), x, _stacked(final_h), _stacked(final_c)
 
 
@@ -154,8 +154,7 @@ def backwards(
         first = order[0]
         if chain is not None:
             order = order[::-1]
-        size = cells[top][0].output_size
-        parts = [numpy.ascontiguousarray(delta[:, :size]), *(rows.reversed(delta[:, size:]) for _ in cells[top][1:])]
+        parts = [delta] if len(cells[top]) == 1 else rows.apart(delta)
         jobs = [
             each[k].back_job(rows, run.runs[k], part, finals[k], gradients[k], n_threads)
             for k, part in zip(order, parts * len(levels), strict=True)

@@ -408,9 +408,10 @@ class LSTM(Layer):
         batch_first = self.batch_first and batched
         batch, duration = x.shape[:2] if batch_first else x.shape[1::-1]
         if lengths is None:
-            rows = Rows(duration, batch, batch_first)
+            rows = Rows(duration, batch, batch_first, self.n_threads)
         elif batched:
-            rows = RaggedRows(duration, batch, batch_first, given.lengths(lengths, duration, batch))
+            counts = given.lengths(lengths, duration, batch)
+            rows = RaggedRows(duration, batch, batch_first, counts, self.n_threads)
         else:
             raise ValueError(f"lengths must be None for an input without a batch axis, got {lengths!r}")
         if state is None:

@@ -15,6 +15,7 @@ from fastlstm_kernels.optimise import adam_step, gradient_squares, rmsprop_step,
 from fastlstm_kernels.output import output_delta
 from fastlstm_kernels.pack import pack, pack_transposed, unpack
 from fastlstm_kernels.pair import backward_pair, forward_pair
+from fastlstm_kernels.rows import gather_rows
 from fastlstm_kernels.step import step
 from fastlstm_kernels.truncated import truncated_backward
 
@@ -29,6 +30,7 @@ __all__ = [
     "forward",
     "forward_pair",
     "gate_delta",
+    "gather_rows",
     "gradient_squares",
     "huber_loss",
     "label_cross_entropy",

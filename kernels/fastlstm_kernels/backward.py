@@ -4,15 +4,14 @@ The sweep leaves the gradients at the pre-activations, dz, of a chunk of steps; 
 gradients is one product, split among workers by its OUTPUT, so that each element is summed in one order.
 """
 
-from typing import Any
 
-from fastlstm_kernels.activations import map_row, times_rows
+from fastlstm_kernels.activations import times_rows
 from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.forward import NONE, WHOLE, previous_row, shares_units
 from fastlstm_kernels.gates import cell_backward
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import clear, done, take
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.rows import copy_rows
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import CHUNK, ROWS, WIDTH, multiply
 
@@ -93,17 +92,6 @@ def _turn(
             )
 
 
-@operation
-def _copy_rows(v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, out: Place, out_row: Count) -> None:
-    """Some columns of some rows."""
-
-    def row(r: Any) -> list[Any]:
-        map_row(v, columns, a + r * a_row, out + r * out_row, lambda x, *_: x)
-        return []
-
-    v.repeat(rows, [], row)
-
-
 @jit(device=True, inline=True)
 def _gather(
     x: Array, fed: Array, offsets: Index, begin: int, row: int, rows: int, first: int, last: int, scratch: Array
@@ -118,7 +106,7 @@ def _gather(
             scratch[k * GROUP] = 1
     left, right = max(1, first), min(last, 1 + inputs)
     if left < right:
-        _copy_rows(rows, right - left, x, n * inputs + left - 1, inputs, scratch, left - first, GROUP)
+        copy_rows(rows, right - left, x, n * inputs + left - 1, inputs, scratch, left - first, GROUP)
     left = max(1 + inputs, first)
     if left >= last:
         return
@@ -132,7 +120,7 @@ def _gather(
         while k < rows and previous_row(offsets, batch, t + 1) == before + k - start:
             t += 1
             k = min(rows, offsets[t + 1] - n)
-        _copy_rows(
+        copy_rows(
             k - start, last - left, fed, before * size + left - 1 - inputs, size, scratch,
             start * GROUP + left - first, GROUP,
         )
@@ -175,7 +163,7 @@ def _into_inputs(
                 dz, n * width, width, WHOLE, dz.shape[0], room, taken, count, transposed, width,
                 transposed.shape[1] * width, p, p + 1, inputs, True, work, -p * width, width, width,
             )
-            _copy_rows(
+            copy_rows(
                 count, min(width, inputs - p * width), work, NONE, width, d_x, (row + n) * inputs + p * width, inputs
             )
 
