@@ -3,7 +3,7 @@
 Numba's workqueue layer aborts the process when two Python threads enter it at once, and GNU's OpenMP when a forked
 child does whose parent has used it. So one call at a time gets several cores, whatever the layer; a call that finds
 them taken runs on the one it has, with bitwise the same result. So does every call in such a child. A fork waits for
-what Numba compiles in other threads, whose lock nobody would release in the child.
+what Numba compiles, or counts, in other threads, whose locks nobody would release in the child.
 """
 
 import os
@@ -17,16 +17,31 @@ SHARE = 200_000
 """Flops that make a thread worth waking: about 10 µs of work, where waking it costs 2 to 5."""
 
 _taken = threading.Lock()
+_counting = threading.RLock()
 _alone = False
+
+
+def available() -> int:
+    """How many cores a call may use at most: Numba's number of threads, and one in a child that must not."""
+    if _alone:
+        return 1  # not even counted: another thread of the parent may have held the locks of Numba that this takes
+    with _counting:
+        return int(numba.get_num_threads())
 
 
 def _before_fork() -> None:
     global_compiler_lock.acquire()
+    _counting.acquire()
 
 
-def _after_fork() -> None:
-    global _taken, _alone
+def _in_parent() -> None:
+    _counting.release()
     global_compiler_lock.release()
+
+
+def _in_child() -> None:
+    global _taken, _alone
+    _in_parent()
     _taken = threading.Lock()
     _alone = _alone or bool(getattr(parallel, "_is_initialized", True))
 
@@ -34,8 +49,8 @@ def _after_fork() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=_after_fork,
+        after_in_parent=_in_parent,
+        after_in_child=_in_child,
     )
 
 
@@ -59,7 +74,7 @@ class borrowed:
     def __init__(self, n_threads: int | None, flops: int) -> None:
         self._useful = flops // SHARE
         if self._useful > 1:
-            self._useful = min(self._useful, numba.get_num_threads() if n_threads is None else n_threads)
+            self._useful = min(self._useful, available() if n_threads is None else n_threads)
         self._lock: threading.Lock | None = None
 
     def __enter__(self) -> int:

@@ -217,6 +217,42 @@ check_all()
 """)
 
 
+@forks
+@pytest.mark.parametrize("count", ["parallel._launch_threads()", "cores.available()"])
+def test_a_child_forked_while_another_thread_counts_threads(chosen, count):
+    """Numba's locks on the threading layer would be held for ever in the child."""
+    run(COMMON + FORK + f"""
+from numba.np.ufunc import parallel
+
+counting, go_on = threading.Event(), threading.Event()
+
+class Lock:
+    def __enter__(self):
+        held.acquire()
+        if threading.current_thread() is thread:
+            counting.set()
+            go_on.wait(1)
+
+    def __exit__(self, *_):
+        held.release()
+
+def work():
+    {count}
+
+thread = threading.Thread(target=work, daemon=True)
+if "available" not in {count!r}:
+    check_all()  # from now on the child must do without the layer
+held, parallel._backend_init_thread_lock = parallel._backend_init_thread_lock, Lock()
+thread.start()
+counting.wait()
+fork_and_check()
+go_on.set()
+thread.join(60)
+check_all()
+assert max(used) > 1
+""", **chosen)
+
+
 CHILD = COMMON + """
 def child(shape, pipe):
     pipe.send_bytes(b"right" if same(results(shape), WANTED[shape]) else b"wrong")

@@ -52,7 +52,7 @@ def test_a_forked_child_of_a_process_that_used_threads_works_alone(monkeypatch, 
     monkeypatch.setattr(cores.parallel, "_is_initialized", used)
     with cores.borrowed(4, 1 << 40):  # the child must not wait for what its parent has taken
         cores._before_fork()
-        cores._after_fork()
+        cores._in_child()
     with cores.borrowed(4, 1 << 40) as workers:
         assert workers == wanted
 

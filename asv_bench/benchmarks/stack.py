@@ -6,7 +6,9 @@ from .common import DTYPES, REST, ratio
 from .peers import layer
 
 IMPLEMENTATIONS = ["fastlstm", "torch"]
-SHAPES = [(100, 32, 128, 128, 2, 2), (200, 16, 256, 256, 3, 1), (50, 8, 512, 512, 4, 1)]
+SHAPES = [
+    (100, 32, 128, 128, 2, 2), (200, 16, 256, 256, 3, 1), (50, 8, 512, 512, 4, 1), (200, 1, 32, 32, 2, 1),
+]
 RAGGED = [(500, 32, 128, 128, 1, 1)]
 SHAPE = "T, batch, input, hidden, layers, directions"
 OF_TORCH = "fastlstm time / torch time"
