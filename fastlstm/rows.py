@@ -1,6 +1,7 @@
 """How the sequences of a batch, of equal lengths or not, lie as the rows that kernels take."""
 
-from functools import cached_property
+from collections.abc import Callable
+from typing import Any
 
 import numpy
 
@@ -11,6 +12,21 @@ from fastlstm.workspace import fresh
 
 MOVE = 16
 """Flops that take as long as to move a number."""
+
+
+class lazy:
+    """An array computed when it is first read, and then kept in its place.
+
+    `functools.cached_property` before Python 3.12 holds one lock for all instances meanwhile, which in a child that was
+    forked at that moment stays locked.
+    """
+
+    def __init__(self, compute: Callable[[Any], Array]) -> None:
+        self._compute, self._name = compute, compute.__name__
+
+    def __get__(self, instance: Any, owner: type) -> Array:
+        value = instance.__dict__[self._name] = self._compute(instance)
+        return value
 
 
 class Rows:
@@ -104,7 +120,7 @@ class Rows:
         """Add to what `last` gives of states (batch + N, size)."""
         states[int(self.offsets[-1]) :] += values
 
-    @cached_property
+    @lazy
     def _mirror(self) -> Array:
         rows = numpy.arange(self.duration * self.batch, dtype=numpy.intp).reshape(self.duration, self.batch)
         return rows[::-1].reshape(-1)
@@ -164,19 +180,19 @@ class RaggedRows(Rows):
         """As `Rows.add_last`."""
         states[self._ends] += values
 
-    @cached_property
+    @lazy
     def _home(self) -> Array:
         """Where the rows of the user's array are; -1 past the end of a sequence."""
         home = numpy.full(self.duration * self.batch, -1, numpy.intp)
         home[self._place] = numpy.arange(len(self._place))
         return home
 
-    @cached_property
+    @lazy
     def _mirror(self) -> Array:
         mirror: Array = self.offsets[self._lengths[self._rank] - 1 - self._step] + self._rank
         return mirror
 
-    @cached_property
+    @lazy
     def _ends(self) -> Array:
         ends = numpy.arange(self.batch)
         some = self._lengths > 0

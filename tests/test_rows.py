@@ -1,10 +1,12 @@
 """Rows are moved as NumPy would move them, by any number of threads."""
 
+import threading
+
 import numpy
 import pytest
 
 import fastlstm_kernels as kernels
-from fastlstm.rows import RaggedRows, Rows
+from fastlstm.rows import RaggedRows, Rows, lazy
 from tests.stacks import LENGTHS, ROOM
 
 rng = numpy.random.default_rng(0)
@@ -33,3 +35,30 @@ def test_both_directions_lie_beside_each_other_and_come_apart_again(rows):
     one, other = rows.apart(both)
     numpy.testing.assert_array_equal(one, forwards)
     numpy.testing.assert_array_equal(other, rows.reversed(backwards))
+
+
+def test_nobody_waits_for_what_another_thread_computes():
+    begun, go_on, times = threading.Event(), threading.Event(), []
+
+    class Slow:
+        def __init__(self, waits):
+            self.waits = waits
+
+        @lazy
+        def places(self):
+            times.append(self.waits)
+            if self.waits:
+                begun.set()
+                go_on.wait(60)
+            return numpy.zeros(1)
+
+    slow, quick = Slow(True), Slow(False)
+    thread = threading.Thread(target=lambda: slow.places, daemon=True)
+    thread.start()
+    begun.wait(60)
+    assert quick.places is quick.places
+    assert thread.is_alive()
+    go_on.set()
+    thread.join(60)
+    assert slow.places is slow.places
+    assert times == [True, False]
