@@ -75,3 +75,9 @@ def test_working_arrays_are_aligned(take, shape):
     assert array.shape == shape
     assert array.dtype == numpy.float32
     assert array.ctypes.data % ALIGNMENT == 0
+
+
+def test_a_child_that_must_not_use_the_layer_does_not_count_its_threads(monkeypatch):
+    monkeypatch.setattr(cores, "_alone", True)
+    monkeypatch.setattr("numba.get_num_threads", lambda: pytest.fail("counted"))
+    assert cores.available() == 1

@@ -141,6 +141,21 @@ def test_the_second_layer_waits_for_the_first_where_they_are_chained():
     assert [first_turn(numpy.zeros((2, BOARD), numpy.int64), chained) for chained in (True, False)] == [0, 1]
 
 
+@numba.njit(nogil=True)
+def turn_of_first(board):
+    return take_turn(board, 0, 2, 1, True)
+
+
+def test_a_turn_that_another_has_taken_is_waited_for():
+    board, other = numpy.zeros((2, BOARD), numpy.int64), numpy.zeros((2, BOARD), numpy.int64)
+    assert (turn_of_first(other), first_turn(board, True)) == (0, 0)
+    finish(other, 0)  # compiled before the clock starts
+    clock = threading.Timer(0.1, finish, (board, 0))
+    clock.start()
+    assert turn_of_first(board) == 1
+    clock.join()
+
+
 def test_hosts_without_the_x86_control_register_run_as_they_are(monkeypatch):
     monkeypatch.setattr(threads, "_X86", False)
     ran = []
