@@ -34,14 +34,14 @@ def _before_fork() -> None:
     _counting.acquire()
 
 
-def _in_parent() -> None:
+def _release() -> None:
     _counting.release()
     global_compiler_lock.release()
 
 
 def _in_child() -> None:
     global _taken, _alone
-    _in_parent()
+    _release()
     _taken = threading.Lock()
     _alone = _alone or bool(getattr(parallel, "_is_initialized", True))
 
@@ -49,7 +49,7 @@ def _in_child() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,
-        after_in_parent=_in_parent,
+        after_in_parent=_release,
         after_in_child=_in_child,
     )
 

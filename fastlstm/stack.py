@@ -68,7 +68,7 @@ def forwards(
         if level and dropped:
             x = x * dropped[level - 1]
         chain = _chain(levels, cells, rows, dropped)
-        group = [(cell, reverse) for level in levels for reverse, cell in enumerate(cells[level])]
+        group = [(cell, reverse) for each in levels for reverse, cell in enumerate(cells[each])]
         jobs = [
             cell.job(rows, rows.reversed(x) if reverse else x, h[k], c[k], masks[k] if masks else None, n_threads)
             for k, (cell, reverse) in enumerate(group, first)
@@ -163,11 +163,9 @@ def backwards(
         d_inputs = []
         for j, k in enumerate(order):
             d_x, d_h[k], d_c[k] = each[k].back_result(rows, jobs[j], finals[k], initial[j], gradients[k], n_threads)
-            d_inputs.append(rows.reversed(d_x) if j and chain is None else d_x)
-        if chain is None:
+            d_inputs.append(d_x)
+        delta = d_inputs[-1]
+        if len(cells[top]) == 2:
             delta = d_inputs[0]
-            for other in d_inputs[1:]:
-                delta += other
-        else:
-            delta = d_inputs[-1]
+            delta += rows.reversed(d_inputs[1])
     return delta, _stacked(d_h), _stacked(d_c)

@@ -32,6 +32,17 @@ def records(workers):
     return numpy.zeros((workers, BOARD), numpy.int64), numpy.zeros((PHASES, workers), int), numpy.zeros(workers, int)
 
 
+def start_and_join(late, work, arguments):
+    """A thread for each of several arguments, some time after the one before; all must end."""
+    workers = [threading.Thread(target=work, args=each) for each in arguments]
+    for worker in workers:
+        worker.start()
+        time.sleep(late)
+    for worker in workers:
+        worker.join(60)
+        assert not worker.is_alive()
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_one_thread_may_run_all_workers_one_after_another(workers, backwards):
@@ -49,13 +60,7 @@ def test_threads_do_every_part_once_and_in_order(late):
     walk(0, 1, *records(1))  # compiled before the threads start
     for _ in range(20):
         board, times, early = records(3)
-        workers = [threading.Thread(target=walk, args=(k, 3, board, times, early)) for k in range(3)]
-        for worker in workers:
-            worker.start()
-            time.sleep(late)
-        for worker in workers:
-            worker.join(60)
-            assert not worker.is_alive()
+        start_and_join(late, walk, [(k, 3, board, times, early) for k in range(3)])
         assert (times == 1).all()
         assert not early.any()
 
@@ -120,13 +125,7 @@ def test_turns_of_two_layers_are_taken_once_and_in_order_by_threads(late, chaine
     alternate(0, 1, chained, *records(2))  # compiled before the threads start
     for _ in range(20):
         board, times, early = records(2)
-        workers = [threading.Thread(target=alternate, args=(k, 2, chained, board, times, early)) for k in (1, 0)]
-        for worker in workers:
-            worker.start()
-            time.sleep(late)
-        for worker in workers:
-            worker.join(60)
-            assert not worker.is_alive()
+        start_and_join(late, alternate, [(k, 2, chained, board, times, early) for k in (1, 0)])
         assert (times == 1).all()
         assert not early.any()
 

@@ -104,8 +104,8 @@ def _backward_worker(
     turn = take_turn(board, worker, workers, many, chained)
     while turn >= 0:
         k, layer = turn // 2, turn % 2
-        turn = many - 1 - k
-        start, stop, begin, end = turns[turn, 0], turns[turn, 1], turns[turn, 2], turns[turn, 3]
+        n = many - 1 - k
+        start, stop, begin, end = turns[n, 0], turns[n, 1], turns[n, 2], turns[n, 3]
         if layer == 0:
             _backward(start, stop, begin, end, first)
             _hand_over(start, stop, offsets, d_x, NONE, between, delta_out)
