@@ -4,12 +4,12 @@ What a kernel sums in vectors, a row or `PIECE` elements, is added up in float64
 mask decide and the workers do not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastlstm_kernels.activations import exp, load_at, map_row, store_at
+from fastlstm_kernels.activations import exp, fold_row, load_at, map_row, store_at
 from fastlstm_kernels.arrays import Array, Index, intp
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import Count, Machine, Place, operation
@@ -28,19 +28,6 @@ TOP, TOTAL, WEIGHT, BELOW, SHARE = range(5)
 def huber_sums(entries: int, group: int) -> int:
     """How many sums `huber_loss` writes for a mask of `entries`, each of which stands for `group` elements."""
     return -(-entries // max(1, PIECE // group))
-
-
-def _fold(v: Machine, n: Any, start: Any, step: Callable[..., Any], load: Sequence[Any]) -> Any:
-    """``carried = step(carried, offset, mask, *vectors)`` along rows of n elements; the mask is None for whole ones."""
-
-    def inside(carried: Any, offset: Any, mask: Any) -> list[Any]:
-        return [step(carried, offset, mask, *(load_at(v, place + offset, mask) for place in load))]
-
-    whole = v.quotient(n, v.lanes)
-    (carried,) = v.repeat(whole, [start], lambda k, carried: inside(carried, k * v.lanes, None))
-    rest = n - whole * v.lanes
-    last = {1: lambda: inside(carried, whole * v.lanes, v.first(rest)), 0: lambda: [carried]}
-    return v.choose(v.truth(rest > 0), last)[0]
 
 
 def _across(v: Machine, x: Any, combine: Callable[[Any, Any], Any]) -> Any:
@@ -70,7 +57,7 @@ def _huber(
         store_at(v, gradient + offset, slope, mask)
         return carried + v.select(size > delta, delta * (size - 0.5 * delta), 0.5 * error * error)
 
-    v.store_part(total, _sum(v, _fold(v, n, v.fill(0.0), step, [outputs, targets])), v.first(1))
+    v.store_part(total, _sum(v, fold_row(v, n, v.fill(0.0), [outputs, targets], step)), v.first(1))
 
 
 @jit(device=True)
@@ -139,14 +126,14 @@ def _exponentials(v: Machine, n: Count, z: Place, out: Place, found: Place) -> N
     def most(carried: Any, offset: Any, mask: Any, x: Any) -> Any:
         return larger(x if mask is None else v.select(mask, x, carried), carried)
 
-    top = _across(v, _fold(v, n, v.broadcast(z), most, [z]), larger)
+    top = _across(v, fold_row(v, n, v.broadcast(z), [z], most), larger)
 
     def power(carried: Any, offset: Any, mask: Any, x: Any) -> Any:
         e = exp(v, x - top)
         store_at(v, out + offset, e, mask)
         return carried + (e if mask is None else v.select(mask, e, 0.0))
 
-    total = _sum(v, _fold(v, n, v.fill(0.0), power, [z]))
+    total = _sum(v, fold_row(v, n, v.fill(0.0), [z], power))
     v.store_part(found + TOP, top, v.first(1))
     v.store_part(found + TOTAL, total, v.first(1))
 
@@ -160,9 +147,9 @@ def _weighted(v: Machine, n: Count, z: Place, targets: Place, found: Place) -> N
         # A logit of minus infinity is no loss where nothing is expected of it.
         return carried + v.select((y > 0.0) | (y < 0.0), y * (top - x), 0.0)
 
-    weight = _sum(v, _fold(v, n, v.fill(0.0), lambda carried, offset, mask, y: carried + y, [targets]))
+    weight = _sum(v, fold_row(v, n, v.fill(0.0), [targets], lambda carried, offset, mask, y: carried + y))
     v.store_part(found + WEIGHT, weight, v.first(1))
-    v.store_part(found + BELOW, _sum(v, _fold(v, n, v.fill(0.0), below, [z, targets])), v.first(1))
+    v.store_part(found + BELOW, _sum(v, fold_row(v, n, v.fill(0.0), [z, targets], below)), v.first(1))
 
 
 @operation
