@@ -103,11 +103,12 @@ class _Elementwise(ABC):
     def _weighted_mean(self, given: Array, wanted: Array, shares: Array, gradient: Array) -> float:
         n = given.shape[-1]
         rows, sums = (-1, n), numpy.empty(given.size // n)
+        by = shares.reshape(sums.size, n if shares.shape == given.shape else 1)
         features = numpy.ones(n) if self.weight is None else self.weight
         with borrowed(None, 30 * given.size) as workers:
             kernels.weighted_huber_loss(
-                given.reshape(rows), wanted.reshape(rows), shares.reshape(sums.size, -1), features, self._bend(), sums,
-                gradient.reshape(rows), workers,
+                given.reshape(rows), wanted.reshape(rows), by, features, self._bend(), sums, gradient.reshape(rows),
+                workers,
             )
         return float(sums.sum())
 

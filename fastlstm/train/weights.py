@@ -88,7 +88,7 @@ def of_targets(mask: Any, sample_weight: Any, shapes: list[Shape]) -> Array:
         have = have[..., None]
     elif given.ndim < have.ndim:
         given = given[..., None]
-    found = numpy.where(have, given, 0).astype(numpy.float64, order="C")
+    found = numpy.where(have, given, 0).astype(numpy.float64, order="C", copy=False)
     _check_range("sample_weight", found)
     return found
 

@@ -160,9 +160,9 @@ def _again(n: int, outputs: Array, targets: Array, classes: Array, scale: float,
     if not expects:  # no loss, not even of NaN
         gradient[n, :] = 0
         return 0.0
+    share = weight / total
     for k in range(width):
-        p = np.float64(gradient[n, k]) / total
-        gradient[n, k] = scale * (weight * p - _wanted(n, k, targets, classes))
+        gradient[n, k] = scale * (np.float64(gradient[n, k]) * share - _wanted(n, k, targets, classes))
     loss: float = weight * np.log(total) + below
     return loss
 
