@@ -138,3 +138,25 @@ def same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert list(found) == list(wanted)
     for name, value in wanted.items():
         numpy.testing.assert_array_equal(found[name], value, err_msg=name, strict=True)
+
+
+def gradients_match(
+    found: dict[str, Any], layer: nn.LSTM, x: Any, state: Any, lengths: Any, dy: Any, d_state: Any, seed: int = 0
+) -> None:
+    """What `run` found, along a random direction of each array, to rounding: the oracle takes a complex step."""
+    arrays = {"dx": x, "dh_0": state[0], "dc_0": state[1], **layer.parameters}
+    moved = {name: value.astype(complex) for name, value in arrays.items()}
+    rng, rounding = numpy.random.default_rng(seed), {"float64": 1e-11, "float32": 1e-4}[layer.dtype.name]
+
+    def loss() -> Any:
+        x, h, c, *_ = moved.values()
+        y, h_n, c_n = oracle.stacked_lstm(moved, x, h, c, lengths)
+        return (y * dy).sum() + (h_n * d_state[0]).sum() + (c_n * d_state[1]).sum()
+
+    for name, value in moved.items():
+        direction, kept = rng.standard_normal(value.shape), value.copy()
+        value += 1e-30j * direction
+        # An error in one element of a large array is little beside the sum.
+        scale = numpy.linalg.norm(found[name]) * numpy.linalg.norm(direction) / value.size**0.5
+        assert abs((found[name] * direction).sum() - numpy.imag(loss()) / 1e-30) < rounding * scale, name
+        value[...] = kept

@@ -122,11 +122,12 @@ def test_every_truncated_file_is_found(path: Path) -> None:
             checkpoint.read(path)
 
 
-def test_a_newer_format(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "FORMAT", 7)
+@pytest.mark.parametrize("newer", [checkpoint.FORMAT + 1, checkpoint.FORMAT + 6])
+def test_a_newer_format(path: Path, monkeypatch: pytest.MonkeyPatch, newer: int) -> None:
+    monkeypatch.setattr(checkpoint, "FORMAT", newer)
     checkpoint.write(path, {}, {})
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"format 7, which is newer .* which reads format 1"):
+    with pytest.raises(ValueError, match=rf"format {newer}, which is newer .* which reads format {checkpoint.FORMAT}"):
         checkpoint.read(path)
 
 
