@@ -57,7 +57,7 @@ CALLS = {
     "chunk, x": lambda: TRAINER.fit([(X, ONES)]),
     "chunk, y": lambda: TRAINER.fit([(ONES, X)]),
     "chunk, mask": lambda: TRAINER.fit([(ONES, ONES, None, BOOL)]),
-    "chunk, weights": lambda: TRAINER.fit([(ONES, ONES, None, None, None, X[..., 0])]),
+    "chunk, weights": lambda: TRAINER.fit([(ONES, ONES, None, None, None, X[..., 1])]),
     "chunks": lambda: train.Chunks(X, ONES, 2),
     "chunks, y": lambda: train.Chunks(ONES, X, 2),
     "evaluate": lambda: TRAINER.evaluate([(ONES, X)]),
