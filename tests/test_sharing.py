@@ -45,6 +45,25 @@ def test_arrays_changed_between_forward_and_backward(made: str, shape: Any, chan
         numpy.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"proj_size": 2}, {"num_layers": 2, "proj_size": 2}])
+def test_outputs_of_a_stepper_cannot_be_changed(options: Any) -> None:
+    """They are the state that the next step begins with."""
+    step = nn.LSTM(2, 4, seed=0, **options).stepper(3)
+    x = numpy.ones((3, 2), numpy.float32)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="read-only"):
+            step(x)[...] = 0
+        step.reset([1])
+        step.state = step.state
+        with pytest.raises(ValueError, match="read-only"):
+            step(x)[...] = 0
+    other = pickle.loads(pickle.dumps(step))
+    output = other(x)
+    numpy.testing.assert_array_equal(output, step(x))
+    with pytest.raises(ValueError, match="read-only"):
+        output -= 1
+
+
 def arrays(state: Any) -> list[Any]:
     """All arrays of a state."""
     if state is None:

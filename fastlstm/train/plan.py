@@ -40,6 +40,8 @@ class Plan:
         if validation is not None and (not hasattr(validation, "__iter__") or is_one_shot(validation)):
             raise TypeError("validation must be an iterable of chunks that can be gone through after each epoch, "
                             f"got {type(validation).__name__}")
+        if validation is None and getattr(trainer.optimizer, "needs_losses", False):
+            raise ValueError("the optimizer's schedule follows the validation loss, got no validation")
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must be objects of subclasses of Callback, got {callback!r}")

@@ -419,6 +419,8 @@ class Trainer:
             return False
         self.validation_loss = value
         self.history.add_validation(value, self.epoch + 1)
+        if hasattr(self.optimizer, "observe"):
+            self.optimizer.observe(value)
         return True
 
     def _end_epoch(self, plan: Plan) -> None:
