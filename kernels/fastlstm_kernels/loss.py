@@ -22,8 +22,11 @@ PIECE = 256
 SCRATCH = 16
 """Numbers that a worker has for itself; a cache line, so that no two write into one."""
 
-LEAST = 2.0**-94
-"""From here on a sum of float32 misses nothing: `PIECE` squares that were flushed to zero, each below 2**-126."""
+NORMAL = 2.0**-126
+"""The smallest number of float32 with all digits."""
+
+LEAST = 2.0**24 * PIECE * NORMAL
+"""From here on a sum of float32 has all digits, even if `PIECE` numbers below `NORMAL` were taken for zero."""
 
 SUM, DELTA, SCALE = range(3)
 """What stands there of a piece: its sum; where it bends, what its gradient is multiplied by."""
@@ -92,7 +95,9 @@ def _huber_worker(
     scratch: Array, sums: Array, gradient: Array,
 ) -> None:
     entries, block, found = mask.shape[0], max(1, PIECE // group), intp(worker * SCRATCH)
-    least = LEAST if outputs.itemsize == 4 else 0.0
+    least = 0.0
+    if outputs.itemsize == 4:
+        least = LEAST if delta >= NORMAL else np.inf
     scratch[worker, DELTA], scratch[worker, SCALE] = delta, scale
     first, last = span(worker, workers, sums.shape[0])
     for b in range(first, last):
