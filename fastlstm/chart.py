@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from fastlstm import atomic
 from fastlstm.forecast import AHEAD, SPLIT, SunspotForecaster
 from fastlstm.memory import DISTANCE
 
@@ -40,7 +41,12 @@ def draw(forecaster: SunspotForecaster, path: str | os.PathLike[str]) -> None:
     upper.annotate(
         "held out", (SPLIT, 1), (6, -12), xycoords=("data", "axes fraction"), textcoords="offset points"
     )
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    with atomic.replacing(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def draw_memory(accuracies: Mapping[int, Sequence[float]], path: str | os.PathLike[str]) -> None:
@@ -69,4 +75,4 @@ def draw_memory(accuracies: Mapping[int, Sequence[float]], path: str | os.PathLi
     axes.set_xlabel("K: steps back from each error")
     axes.set_ylabel("remembered symbol predicted right")
     axes.set_title(f"Embedded Reber grammar: a symbol to be remembered for {DISTANCE} steps", fontsize=11)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)

@@ -56,7 +56,7 @@ def _output(
 
 def infer(
     parameters: Buffer, codes: Codes, n_threads: int | None, X: Sequences, h: Array, S: Array
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array]:
     """Outputs of all steps, keeping nothing else.
 
     Parameters
@@ -70,15 +70,16 @@ def infer(
 
     Returns
     -------
-    outputs : (N, output) array
+    args, outputs : (N, output) arrays
+        Pre-activations, until the next call, and values of the output layer.
     h, S : (n, hidden) arrays
         Final states; of sequences of one length.
     """
     n, size = h.shape
     job = Job(_weights(parameters, codes), X.pack("x", kept), h, S)
     (run,) = layer.forwards([job], X.offsets, False, n_threads, results=kept)
-    _, outputs = _output(parameters, codes[2], run.hidden[n:], n_threads, kept, X.results(kept))
-    return outputs, run.hidden[len(run.x) :].copy(), from_vectors(run.cells, size)
+    args, outputs = _output(parameters, codes[2], run.hidden[n:], n_threads, kept, X.results(kept))
+    return args, outputs, run.hidden[len(run.x) :].copy(), from_vectors(run.cells, size)
 
 
 def record(

@@ -238,10 +238,7 @@ class LSTM(GateMethods):
         given, targets = self._pairs(X, Y)
         if not given.lengths or not given.steps:
             return float("nan")
-        outputs = self._run(given)
-        wanted = targets.restore(targets.items, self.output_size)
-        losses = [loss(self.loss_func, o, y) for o, y in zip(outputs, wanted, strict=True)]
-        return float(numpy.mean(numpy.concatenate(losses)))
+        return float(numpy.mean(numpy.concatenate(self._losses(given, targets))))
 
     def train(self, X: Any, Y: Any) -> "LSTM":
         """One step of gradient descent for each sequence in turn: parameters -= learning_rate · gradient.
@@ -295,11 +292,21 @@ class LSTM(GateMethods):
             outputs, h, S = self._fallback().infer(X, h, S)
             result = X.restore(outputs, self.output_size)
         else:
-            rows, h, S = compiled.infer(self.parameters, self._activations.codes, self.n_threads, X, h, S)
+            _, rows, h, S = compiled.infer(self.parameters, self._activations.codes, self.n_threads, X, h, S)
             result = X.unpack(rows)
         if carries:
             self._h_t, self._S = h[0], S[0]
         return result
+
+    def _losses(self, X: Sequences, Y: Sequences) -> list[Array]:
+        """Loss of each step of each sequence, from zero state."""
+        if self._activations.codes is None:
+            return [self._fallback().losses(x, y) for x, y in zip(X.items, Y.items, strict=True)]
+        h, S = numpy.zeros((2, len(X.items), self.hidden_size), self.dtype)
+        args, outputs, _, _ = compiled.infer(self.parameters, self._activations.codes, self.n_threads, X, h, S)
+        logits = X.unpack(args) if self._activations.softmax_output else [None] * len(X.items)
+        each = zip(X.unpack(outputs), Y.items, logits, strict=True)
+        return [loss(self.loss_func, o, y, z) for o, y, z in each]
 
     def _gradients_into(self, X: Sequences, Y: Sequences, out: Buffer) -> Any:
         """Write gradients of the parameters into `out`; return those at the inputs, in the form of X."""

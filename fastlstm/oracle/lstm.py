@@ -56,8 +56,8 @@ def initial_parameters(input_size: int, output_size: int, hidden_size: int, seed
     return parameters
 
 
-def loss(kind: str, Os: Array, Y: Array) -> Array:
-    """Loss of each time step.
+def loss(kind: str, Os: Array, Y: Array, logits: Array | None = None) -> Array:
+    """Loss of each time step, in float64 at least.
 
     Parameters
     ----------
@@ -65,15 +65,23 @@ def loss(kind: str, Os: Array, Y: Array) -> Array:
         -log O[t, argmax Y[t]], or ½ Σ (O[t] - Y[t])².
     Os, Y : (T, output) arrays
         Outputs and targets.
+    logits : (T, output) array, optional
+        The pre-activations of outputs that are their softmax: of small outputs they tell more digits.
 
     Returns
     -------
     (T,) array
     """
     if kind == "squared_error":
-        return numpy.asarray(0.5 * numpy.sum((Os - Y) ** 2, axis=-1))
-    with numpy.errstate(divide="ignore"):
-        return numpy.asarray(-numpy.log(Os[numpy.arange(len(Y)), numpy.argmax(numpy.real(Y), axis=-1)]))
+        error = Os.astype(numpy.result_type(Os, numpy.float64)) - Y
+        return numpy.asarray(0.5 * numpy.sum(error**2, axis=-1))
+    labels = numpy.arange(len(Y)), numpy.argmax(numpy.real(Y), axis=-1)
+    if logits is None:
+        with numpy.errstate(divide="ignore"):
+            return numpy.asarray(-numpy.log(Os[labels]))
+    logits = logits.astype(numpy.result_type(logits, numpy.float64))
+    top = numpy.max(numpy.real(logits), axis=-1, keepdims=True)
+    return numpy.asarray(numpy.log(numpy.sum(numpy.exp(logits - top), axis=-1)) - (logits[labels] - top[:, 0]))
 
 
 class LSTM:
@@ -369,9 +377,14 @@ class LSTM:
                 delta_s_t = delta_s_t * Fs[k]
         return dLdfs, dLdis, dLdcs, dLdhfs, dLdOs, dLdX
 
+    def losses(self, X: Array, Y: Array) -> Array:
+        """Loss of each step of a sequence, from zero state."""
+        cache = self.feed_forward_and_cache(X)
+        return loss(self.loss_func, cache[10], Y, cache[9] if self.afuncs[2] is af.softmax else None)
+
     def loss_function(self, X: Iterable[Array], Y: Iterable[Array]) -> float:
         """Mean loss over all time steps of the sequences X, Y, each from zero state; NaN where there is no step."""
-        losses = [loss(self.loss_func, self.feed_forward_and_cache(x)[10], y) for x, y in zip(X, Y, strict=True)]
+        losses = [self.losses(x, y) for x, y in zip(X, Y, strict=True)]
         steps = numpy.concatenate(losses) if losses else numpy.zeros(0)
         return float(numpy.mean(steps)) if len(steps) else float("nan")
 

@@ -1,6 +1,7 @@
 """Training of `fastlstm.nn` layers: trainer, losses and optimisers; not imported with `fastlstm`."""
 
 from fastlstm.train.callbacks import Callback, EarlyStopping
+from fastlstm.train.chunk import Chunk
 from fastlstm.train.chunks import Chunks
 from fastlstm.train.history import History
 from fastlstm.train.losses import CrossEntropy, Huber, SquaredError
@@ -8,6 +9,6 @@ from fastlstm.train.optimisers import SGD, Adam, AdamW, RMSprop
 from fastlstm.train.trainer import Trainer
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "Callback", "Chunks", "CrossEntropy", "EarlyStopping", "History", "Huber", "RMSprop",
-    "SquaredError", "Trainer",
+    "SGD", "Adam", "AdamW", "Callback", "Chunk", "Chunks", "CrossEntropy", "EarlyStopping", "History", "Huber",
+    "RMSprop", "SquaredError", "Trainer",
 ]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastlstm import checks
+from fastlstm import atomic, checks
 from fastlstm.train import saving
 from fastlstm.train.callbacks import Callback, EarlyStopping
 from fastlstm.train.source import check_data, is_one_shot
@@ -49,7 +49,8 @@ class Plan:
         if every is not None and checkpoint is None:
             raise ValueError(f"checkpoint_every needs a checkpoint, got {every} and no path")
         if checkpoint is not None:
-            saving.check(trainer, checkpoint)
+            saving.check(trainer)
+            atomic.check(checkpoint)
         self.data, self.validation, self.checkpoint, self.every = data, validation, checkpoint, every
         self.epochs = trainer.epoch + epochs
         self.updates = math.inf if updates is None else trainer.updates + updates

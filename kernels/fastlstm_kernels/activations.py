@@ -15,6 +15,7 @@ tanh          2.50      1.48
 A derivative is formed from the function's VALUE, which the forward pass has kept.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -197,6 +198,19 @@ def map_row(v: Machine, n: Any, source: Any, out: Any, function: Any) -> None:
         store_at(v, out + offset, function(load_at(v, source + offset, mask), offset, mask), mask)
 
     each_vector(v, n, step)
+
+
+def fold_row(v: Machine, n: Any, start: Any, load: Sequence[Any], step: Callable[..., Any]) -> Any:
+    """``carried = step(carried, offset, mask, *vectors)`` along rows of n elements, as `each_vector` goes."""
+
+    def inside(carried: Any, offset: Any, mask: Any) -> list[Any]:
+        return [step(carried, offset, mask, *(load_at(v, place + offset, mask) for place in load))]
+
+    whole = v.quotient(n, v.lanes)
+    (carried,) = v.repeat(whole, [start], lambda k, carried: inside(carried, k * v.lanes, None))
+    rest = n - whole * v.lanes
+    last = {1: lambda: inside(carried, whole * v.lanes, v.first(rest)), 0: lambda: [carried]}
+    return v.choose(v.truth(rest > 0), last)[0]
 
 
 @operation

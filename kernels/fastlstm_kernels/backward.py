@@ -4,14 +4,17 @@ The sweep leaves the gradients at the pre-activations, dz, of a chunk of steps; 
 gradients is one product, split among workers by its OUTPUT, so that each element is summed in one order.
 """
 
+import math
+from typing import Any
 
-from fastlstm_kernels.activations import times_rows
+from fastlstm_kernels.activations import fold_row, store_at, times_rows
 from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.forward import NONE, WHOLE, previous_row, shares_units
 from fastlstm_kernels.gates import cell_backward
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import clear, done, take
 from fastlstm_kernels.rows import copy_rows
+from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import CHUNK, ROWS, WIDTH, multiply
 
@@ -21,8 +24,27 @@ GROUP = 16 * ROWS
 DEPTH = 256
 """Rows of dz that go into them at a time; GROUP times DEPTH inputs stay in the second-level cache."""
 
-SCRATCH = max(GROUP * DEPTH, CHUNK * 4 * 16)
+DOUBT = max(GROUP * DEPTH, CHUNK * 4 * 16)
+"""Where in a worker's scratch a vector stands that is zero while what was gathered is finite."""
+
+SCRATCH = DOUBT + 16
 """Elements of a worker's scratch."""
+
+
+@operation
+def _copy_rows(
+    v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, out: Place, out_row: Count, doubt: Place
+) -> None:
+    """Some columns of some rows; `doubt` is no longer zero if there is a NaN or infinity among them."""
+
+    def row(r: Any, total: Any) -> list[Any]:
+        def element(total: Any, offset: Any, mask: Any, x: Any) -> Any:
+            store_at(v, out + (r * out_row + offset), x, mask)
+            return total + (x - x)
+
+        return [fold_row(v, columns, total, [a + r * a_row], element)]
+
+    v.store(doubt, v.repeat(rows, [v.load(doubt)], row)[0])
 
 
 @jit(device=True, inline=True)
@@ -106,7 +128,7 @@ def _gather(
             scratch[k * GROUP] = 1
     left, right = max(1, first), min(last, 1 + inputs)
     if left < right:
-        copy_rows(rows, right - left, x, n * inputs + left - 1, inputs, scratch, left - first, GROUP)
+        _copy_rows(rows, right - left, x, n * inputs + left - 1, inputs, scratch, left - first, GROUP, scratch, DOUBT)
     left = max(1 + inputs, first)
     if left >= last:
         return
@@ -120,10 +142,30 @@ def _gather(
         while k < rows and previous_row(offsets, batch, t + 1) == before + k - start:
             t += 1
             k = min(rows, offsets[t + 1] - n)
-        copy_rows(
+        _copy_rows(
             k - start, last - left, fed, before * size + left - 1 - inputs, size, scratch,
-            start * GROUP + left - first, GROUP,
+            start * GROUP + left - first, GROUP, scratch, DOUBT,
         )
+
+
+@jit(device=True)
+def _leave_out(dz: Array, at: int, rows: int, columns: int, scratch: Array) -> None:
+    """Put zeros in place of rows that no error reaches, whose dz are all -0, if what was gathered is not all finite.
+
+    They may be padding, and 0 · NaN is NaN.
+    """
+    total = scratch[DOUBT]
+    for j in range(1, 16):
+        total += scratch[DOUBT + j]
+    if total == 0:
+        return
+    for k in range(rows):
+        reached = False
+        for p in range(dz.shape[0]):
+            for j in range(dz.shape[2]):
+                reached |= dz[p, at + k, j] != 0 or math.copysign(1.0, dz[p, at + k, j]) > 0
+        if not reached:
+            scratch[k * GROUP : k * GROUP + columns] = 0
 
 
 @jit(device=True, inline=True)
@@ -142,7 +184,9 @@ def _sums(
             gradients[:, j:last] = 0
         for k in range(0, rows, DEPTH):
             depth = min(DEPTH, rows - k)
+            work[DOUBT:SCRATCH] = 0
             _gather(x, fed, offsets, begin, k, depth, j, last, work)
+            _leave_out(dz, k, depth, last - j, work)
             multiply(
                 work, NONE, WHOLE, GROUP, WHOLE, NONE, depth, last - j, dz, k * width, room, NONE, dz.shape[0],
                 dz.shape[0] * width, False, gradients, j * width, width, many * width,
@@ -280,7 +324,8 @@ def weight_gradients(
     x, fed : (N, input) and (batch + N, H) arrays
         As for `forward.forward`.
     dz : (units / lanes rounded up, rows, 4 lanes) array
-        Gradients at the pre-activations, from the first row of step `begin` on.
+        Gradients at the pre-activations, from the first row of step `begin` on. A row of -0 adds nothing, whatever x
+        and `fed` hold there.
     transposed : array of `pack.transposed_shape`
         W, from `pack.pack_transposed`.
     gradients : array of `pack.panels_shape`

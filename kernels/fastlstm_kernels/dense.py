@@ -13,7 +13,7 @@ from fastlstm_kernels.backward import weight_gradients
 from fastlstm_kernels.forward import NONE, WHOLE
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.pack import copy_row, from_panel, to_panel
-from fastlstm_kernels.simd import lanes
+from fastlstm_kernels.simd import Count, Machine, Place, lanes, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH, multiply
 
@@ -28,6 +28,14 @@ def dense_transposed_shape(inputs: int, outputs: int, dtype: Any) -> tuple[int, 
     """Shape of the transposed panels of a layer's weights."""
     width = WIDTH * lanes(dtype)
     return -(-inputs // width), 1 + -(-outputs // width) * width, width
+
+
+@operation
+def _delta_row(v: Machine, columns: Count, delta: Place, out: Place) -> None:
+    """Up to a panel's row of deltas, and -0 in place and behind of them where there is no error."""
+    for j in range(WIDTH):
+        x = v.load_part(delta + j * v.lanes, v.first(columns - j * v.lanes))
+        v.store(out + j * v.lanes, v.select(v.is_zero(x), -0.0, x))
 
 
 @jit(device=True)
@@ -131,7 +139,7 @@ def dense_backward(
     vector = width // WIDTH
     for p in range(dz.shape[0]):
         for n in range(delta.shape[0]):
-            copy_row(outputs - p * width, delta, n * outputs + p * width, dz, (p * dz.shape[1] + n) * width)
+            _delta_row(outputs - p * width, delta, n * outputs + p * width, dz, (p * dz.shape[1] + n) * width)
     if d_x.shape[0]:
         _pack_transposed(w, transposed)
     d_w[:] = 0

@@ -101,11 +101,20 @@ def _factors(v: Machine, code_c: Any, code_h: Any, gates: Any, s_prev: Any, s: A
 
 
 def _deltas(v: Machine, factors: list[Any], mask: Any, at_h: Any, delta_s: Any) -> list[Any]:
-    """Gradients at the pre-activations, given those at h, and at S in `delta_s`, which then holds that at S_prev."""
+    """Gradients at the pre-activations, given those at h, and at S in `delta_s`, which then holds that at S_prev.
+
+    Where no error comes, none goes on, whatever NaN or infinity the step has computed, for it may be padding: there the
+    results are -0, and an error's product that is zero is +0. Sums keep that apart; see `backward.weight_gradients`.
+    """
     *of_state, to_filter, to_state, kept = factors
-    at_s = v.fma(at_h, to_state, v.load(delta_s))
-    v.store(delta_s, at_s * kept)
-    return [v.select(mask, delta, 0.0) for delta in [*(at_s * factor for factor in of_state), at_h * to_filter]]
+    before = v.load(delta_s)
+    no_h = v.is_zero(at_h)
+    at_s = v.select(no_h, before, v.fma(at_h, to_state, before))
+    no_s = v.is_zero(at_s)
+    v.store(delta_s, v.select(no_s, 0.0, at_s * kept))
+    through_state = [v.select(no_s, -0.0, v.fma(at_s, factor, 0.0)) for factor in of_state]
+    through_filter = v.select(no_h, -0.0, v.fma(at_h, to_filter, 0.0))
+    return [v.select(mask, delta, -0.0) for delta in [*through_state, through_filter]]
 
 
 @operation

@@ -214,6 +214,10 @@ class Emitter:
         """a where the mask is set, else b."""
         return Value(self, self.builder.select(mask.ir, self.like(a, self._float), self.like(b, self._float)))
 
+    def is_zero(self, value: Value) -> Value:
+        """A mask of the lanes that are zero, of either sign; a NaN is not."""
+        return Value(self, self.builder.fcmp_ordered("==", value.ir, self.like(0.0, self._float)))
+
     def bits(self, value: Value) -> Value:
         """The same bits as integers."""
         return Value(self, self.builder.bitcast(value.ir, self._bits))
@@ -377,6 +381,10 @@ class Simulator:
     def select(self, mask: Any, a: Any, b: Any) -> Any:
         """See `Emitter`."""
         return np.where(mask, a, b).astype(self.dtype)
+
+    def is_zero(self, value: Any) -> Any:
+        """See `Emitter`."""
+        return value == 0
 
     def bits(self, value: Any) -> Any:
         """See `Emitter`."""
