@@ -7,11 +7,12 @@ import numpy
 from fastlstm import checks, compiled
 from fastlstm.checks import Array
 from fastlstm.gate_methods import Gate, GateMethods
-from fastlstm.oracle.lstm import GATES, loss
+from fastlstm.oracle.lstm import GATES, loss, loss_of_logits
 from fastlstm.parameters import Buffer
 from fastlstm.sequences import LISTED, SINGLE, Sequences, matching, sequences
 from fastlstm.vectors import from_vectors
 from fastlstm.workspace import kept
+from fastlstm_kernels.activations import IDENTITY
 
 Gradients: TypeAlias = tuple[Gate, Gate, Gate, Gate, tuple[Array, Array], Any]
 
@@ -292,7 +293,7 @@ class LSTM(GateMethods):
             outputs, h, S = self._fallback().infer(X, h, S)
             result = X.restore(outputs, self.output_size)
         else:
-            _, rows, h, S = compiled.infer(self.parameters, self._activations.codes, self.n_threads, X, h, S)
+            rows, h, S = compiled.infer(self.parameters, self._activations.codes, self.n_threads, X, h, S)
             result = X.unpack(rows)
         if carries:
             self._h_t, self._S = h[0], S[0]
@@ -300,13 +301,16 @@ class LSTM(GateMethods):
 
     def _losses(self, X: Sequences, Y: Sequences) -> list[Array]:
         """Loss of each step of each sequence, from zero state."""
-        if self._activations.codes is None:
+        codes = self._activations.codes
+        if codes is None:
             return [self._fallback().losses(x, y) for x, y in zip(X.items, Y.items, strict=True)]
+        of_logits = self.loss_func == "cross_entropy" and self._activations.softmax_output
+        if of_logits:
+            codes = (*codes[:2], IDENTITY)
         h, S = numpy.zeros((2, len(X.items), self.hidden_size), self.dtype)
-        args, outputs, _, _ = compiled.infer(self.parameters, self._activations.codes, self.n_threads, X, h, S)
-        logits = X.unpack(args) if self._activations.softmax_output else [None] * len(X.items)
-        each = zip(X.unpack(outputs), Y.items, logits, strict=True)
-        return [loss(self.loss_func, o, y, z) for o, y, z in each]
+        rows, _, _ = compiled.infer(self.parameters, codes, self.n_threads, X, h, S)
+        each = zip(X.unpack(rows), Y.items, strict=True)
+        return [loss_of_logits(o, y) if of_logits else loss(self.loss_func, o, y) for o, y in each]
 
     def _gradients_into(self, X: Sequences, Y: Sequences, out: Buffer) -> Any:
         """Write gradients of the parameters into `out`; return those at the inputs, in the form of X."""

@@ -10,7 +10,7 @@ from fastlstm import affine, checks
 from fastlstm.checks import Array
 from fastlstm.nn import given
 from fastlstm.nn.base import Layer
-from fastlstm.workspace import fresh, kept
+from fastlstm.workspace import fresh
 from fastlstm_kernels.activations import IDENTITY
 
 
@@ -196,11 +196,10 @@ class Dense(Layer):
         d_x = fresh("d_x", tape.x.shape, dtype)
         if not len(x):
             return d_x, None
-        d_w, d_b = kept("dense_w", (n, k), dtype), kept("dense_b", (n,), dtype)
-        affine.backwards(delta, x, self.parameters["weight"], d_w, d_b, d_x.reshape(-1, k), self.n_threads)
-        self.gradients["weight"][...] += d_w
-        if self.bias:
-            self.gradients["bias"][...] += d_b
+        d_b = self.gradients["bias"] if self.bias else numpy.zeros(n, dtype)
+        affine.backwards(
+            delta, x, self.parameters["weight"], self.gradients["weight"], d_b, d_x.reshape(-1, k), self.n_threads
+        )
         return d_x, None
 
     def config(self) -> dict[str, Any]:

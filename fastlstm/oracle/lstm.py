@@ -56,8 +56,8 @@ def initial_parameters(input_size: int, output_size: int, hidden_size: int, seed
     return parameters
 
 
-def loss(kind: str, Os: Array, Y: Array, logits: Array | None = None) -> Array:
-    """Loss of each time step, in float64 at least.
+def loss(kind: str, Os: Array, Y: Array) -> Array:
+    """Loss of each time step, of complex numbers for complex ones.
 
     Parameters
     ----------
@@ -65,8 +65,6 @@ def loss(kind: str, Os: Array, Y: Array, logits: Array | None = None) -> Array:
         -log O[t, argmax Y[t]], or ½ Σ (O[t] - Y[t])².
     Os, Y : (T, output) arrays
         Outputs and targets.
-    logits : (T, output) array, optional
-        The pre-activations of outputs that are their softmax: of small outputs they tell more digits.
 
     Returns
     -------
@@ -75,13 +73,29 @@ def loss(kind: str, Os: Array, Y: Array, logits: Array | None = None) -> Array:
     if kind == "squared_error":
         error = Os.astype(numpy.result_type(Os, numpy.float64)) - Y
         return numpy.asarray(0.5 * numpy.sum(error**2, axis=-1))
-    labels = numpy.arange(len(Y)), numpy.argmax(numpy.real(Y), axis=-1)
-    if logits is None:
-        with numpy.errstate(divide="ignore"):
-            return numpy.asarray(-numpy.log(Os[labels]))
+    with numpy.errstate(divide="ignore"):
+        return numpy.asarray(-numpy.log(Os[_labels(Y)]))
+
+
+def loss_of_logits(logits: Array, Y: Array) -> Array:
+    """Cross-entropy of each time step's softmax: of small outputs, logits tell what the outputs have no digits for.
+
+    Parameters
+    ----------
+    logits, Y : (T, output) arrays
+        Pre-activations of the outputs, and targets.
+
+    Returns
+    -------
+    (T,) array
+    """
     logits = logits.astype(numpy.result_type(logits, numpy.float64))
     top = numpy.max(numpy.real(logits), axis=-1, keepdims=True)
-    return numpy.asarray(numpy.log(numpy.sum(numpy.exp(logits - top), axis=-1)) - (logits[labels] - top[:, 0]))
+    return numpy.asarray(numpy.log(numpy.sum(numpy.exp(logits - top), axis=-1)) - (logits[_labels(Y)] - top[:, 0]))
+
+
+def _labels(Y: Array) -> tuple[Array, Array]:
+    return numpy.arange(len(Y)), numpy.argmax(numpy.real(Y), axis=-1)
 
 
 class LSTM:
@@ -379,8 +393,10 @@ class LSTM:
 
     def losses(self, X: Array, Y: Array) -> Array:
         """Loss of each step of a sequence, from zero state."""
-        cache = self.feed_forward_and_cache(X)
-        return loss(self.loss_func, cache[10], Y, cache[9] if self.afuncs[2] is af.softmax else None)
+        *_, logits, outputs, _ = self.feed_forward_and_cache(X)
+        if self.loss_func == "cross_entropy" and self.afuncs[2] is af.softmax:
+            return loss_of_logits(logits, Y)
+        return loss(self.loss_func, outputs, Y)
 
     def loss_function(self, X: Iterable[Array], Y: Iterable[Array]) -> float:
         """Mean loss over all time steps of the sequences X, Y, each from zero state; NaN where there is no step."""

@@ -1,0 +1,54 @@
+"""How much memory calls take beyond what they return; NumPy tells `tracemalloc` of every array."""
+
+import tracemalloc
+
+import pytest
+
+import fastlstm
+from fastlstm import nn, workspace
+from tests.helpers import JIT_OFF
+
+WORKERS = 2
+SCRATCH = WORKERS << 21
+"""2 MB for each."""
+
+both = pytest.mark.parametrize("dtype", ["float32", "float64"])
+compiled = pytest.mark.skipif(JIT_OFF, reason="arrays of this size take compiled kernels")
+
+
+def taken(call):
+    """Most bytes that a call holds at a time, its result among them, and the result."""
+    workspace._kept.__dict__.clear()
+    call()  # imports, compilation
+    workspace._kept.__dict__.clear()
+    tracemalloc.start()
+    try:
+        result = call()
+        return tracemalloc.get_traced_memory()[1], result
+    finally:
+        tracemalloc.stop()
+        workspace._kept.__dict__.clear()
+
+
+@compiled
+@both
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [(8, 1), (8, 2), (1, 63), (8, 64), (8, 65), (500, 1000), (100_000, 1), (1, 100_000)],
+    ids=str,
+)
+def test_a_dense_layer_takes_its_result_and_little_more(rng, dtype, inputs, outputs):
+    rows = 1 + 2_000_000 // (inputs + outputs)
+    layer = nn.Dense(inputs, outputs, dtype=dtype, seed=0, n_threads=WORKERS)
+    x, dy = (rng.standard_normal((rows, width)).astype(dtype) for width in (inputs, outputs))
+    tape = layer.forward(x)[2]
+    for call in (lambda: layer(x), lambda: layer.backward(tape, dy)):
+        most, (result, _) = taken(call)
+        assert most <= result.nbytes + SCRATCH
+
+
+@compiled
+def test_a_models_output_layer_takes_its_result_and_little_more(rng):
+    model, x = fastlstm.LSTM(1, 1, 4, seed=0, n_threads=WORKERS), rng.standard_normal((100_000, 1))
+    most, outputs = taken(lambda: model.feed_forward(x))
+    assert most <= (4 + 1) * outputs.nbytes + SCRATCH
