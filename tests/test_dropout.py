@@ -9,7 +9,7 @@ import pytest
 from fastlstm import nn, oracle
 from fastlstm.dropout import mask
 from tests.helpers import JIT_OFF
-from tests.stacks import LENGTHS, WIDE, by_oracle, close, ragged, run, same
+from tests.stacks import LENGTHS, WIDE, by_oracle, close, masks, ragged, run, same
 
 RATES = [
     {"dropout": 0.4}, {"recurrent_dropout": 0.4}, {"dropout": 0.3, "recurrent_dropout": 0.6},
@@ -19,16 +19,6 @@ rates = pytest.mark.parametrize("rates", RATES, ids=str)
 SHAPES = [{"layers": 2}, {"layers": 3, "bidirectional": True, "bias": False}]
 stacked = pytest.mark.parametrize("shape", SHAPES, ids=str)
 kinds = pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "ragged"])
-
-
-def masks(tape):
-    """What `oracle.stacked_lstm` takes."""
-    rows, found = tape.run.rows, {}
-    if tape.run.dropped:
-        found["between"] = [rows.give(factors) for factors in tape.run.dropped]
-    if len(tape.run.runs[0].mask):
-        found["recurrent"] = rows.unsorted(numpy.array([each.mask for each in tape.run.runs]))
-    return found
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

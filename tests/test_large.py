@@ -5,7 +5,7 @@ import pytest
 
 from fastlstm_kernels import tile
 from tests.helpers import JIT_OFF, assert_matches, flatten, one_hot, pair
-from tests.stacks import Case, by_oracle, close, gradients_match, run
+from tests.stacks import Case, by_oracle, close, gradients_match, masks, run
 
 both = pytest.mark.parametrize("dtype", ["float32", "float64"])
 # A unit more than 4 panels' vectors are cut at; two panels of recurrent weights and a unit; in several ways at once.
@@ -48,7 +48,7 @@ def test_a_models_gradients_are_the_oracles(rng, size, dtype, gradient, window, 
         assert_matches(a, b, dtype)
 
 
-def layer_and_data(size, dtype, **shape):
+def layer_and_data(size, dtype, options=None, **shape):
     """A layer, and a ragged batch for it."""
     wide = {"layers": 1, "bidirectional": False, "projection": 0} | shape
     case = Case(
@@ -57,7 +57,7 @@ def layer_and_data(size, dtype, **shape):
     )  # fmt: skip
     x, state, dy, d_state = case.given()
     lengths = numpy.random.default_rng(4).integers(0, STEPS, BATCH, endpoint=True)
-    return case.layer(), x, state, lengths, dy, d_state
+    return case.layer(**options or {}), x, state, lengths, dy, d_state
 
 
 @both
@@ -75,3 +75,14 @@ def test_a_layer_and_its_gradients_are_the_oracles(shape, dtype):
         for name, value in wanted.items():
             close(found[name], value, dtype, name)
         gradients_match(found, *given)
+
+
+@both
+@pytest.mark.parametrize("n_threads", [1, 8])
+def test_gradients_of_layers_that_drop_states_are_the_oracles(dtype, n_threads):
+    rates = {"dropout": 0.3, "recurrent_dropout": 0.4, "n_threads": n_threads}
+    layer, x, state, lengths, *_ = given = layer_and_data(9 if JIT_OFF else 129, dtype, rates, layers=2)
+    before = layer.generator.bit_generator.state
+    found = run(*given)
+    layer.generator.bit_generator.state = before
+    gradients_match(found, *given, **masks(layer.forward(x, state, lengths)[2]))
