@@ -70,6 +70,15 @@ def answer(cache, *dtypes, **settings):
     return [int(line) for line in lines[1::2]]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def this_cpu():
+    """Processes compile for this computer, whatever the suite compiles for."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def one_filled(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
