@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy
 from matplotlib.figure import Figure
 
 from fastlstm import atomic
@@ -26,7 +27,7 @@ def draw(forecaster: SunspotForecaster, path: str | os.PathLike[str]) -> None:
     upper.plot(months, numbers, color="0.65", linewidth=0.8, label="observed")
     upper.plot(months, forecast, color="tab:red", linewidth=0.9, label=f"LSTM, {AHEAD} months ahead")
     upper.set_ylabel("monthly sunspot number")
-    upper.set_xlim(SPLIT - 600, months[-1])
+    upper.set_xlim(SPLIT - numpy.timedelta64(600, "M"), months[-1])
     upper.set_ylim(0)
     upper.legend(loc="upper left", frameon=False)
     rivals = ", ".join(f"{name} {error:.1f}" for name, error in errors.items())

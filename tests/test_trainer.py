@@ -694,6 +694,7 @@ def test_other_handlers_and_threads_are_left_alone() -> None:
     assert ours.epoch == 2
 
 
+@pytest.mark.process
 def test_imports() -> None:
     """Nothing that is not needed is imported."""
     processes.run("""
