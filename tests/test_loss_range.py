@@ -3,6 +3,7 @@
 import numpy
 import pytest
 
+from fastlstm.oracle import losses as plain
 from fastlstm.train import CrossEntropy, Huber, SquaredError
 from tests.helpers import JIT_OFF
 from tests.losses import BY_ELEMENT, DELTA, KINDS, both, check, drawn, kinds
@@ -101,6 +102,16 @@ def test_squares_that_float32_has_no_room_for_are_those_of_float64(loss, errors)
     assert found[0] == pytest.approx(wanted[0], rel=2e-6, abs=0)
     least = float(numpy.finfo(numpy.float32).tiny)  # denormal gradients count as zero
     numpy.testing.assert_allclose(found[1], wanted[1], rtol=1e-6, atol=least)
+
+
+@pytest.mark.parametrize("errors", SIZES, ids=[str(errors[:3]) for errors in SIZES])
+def test_the_oracle_computes_in_float64(errors):
+    outputs, targets = rows_of(*errors)
+    value, gradient = plain.squared_error(outputs, targets)
+    assert value == pytest.approx(SquaredError()(outputs.astype(float), targets)[0], rel=1e-12, abs=0)
+    assert gradient.dtype == float
+    value, _ = plain.cross_entropy(numpy.array([[-3e38, 3e38]], numpy.float32), numpy.array([0]))
+    assert value == pytest.approx(6e38, rel=1e-6)
 
 
 def test_errors_beyond_float32_have_gradients_within_it():
