@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastlstm import oracle
+from fastlstm.oracle import losses as plain
 from fastlstm.train import CrossEntropy, entropy, losses
 from tests.helpers import JIT_OFF, dtypes, sizes
 from tests.losses import BY_ELEMENT, DELTA, KINDS, both, check, drawn, kinds
@@ -29,6 +30,18 @@ def test_values_and_gradients_are_the_oracles(kind, T, batch, n, dtype, masked, 
     mask = numpy.random.default_rng(1).random(outputs.shape if elements else (T, batch)) < share if masked else None
     whole = outputs.astype(numpy.float64), targets if kind == "labels" else targets.astype(numpy.float64)
     check(loss(outputs, targets, mask), twin(*whole, mask), dtype)
+
+
+@both
+@pytest.mark.parametrize("n", [1, 5, 37])
+@pytest.mark.parametrize("draw", [
+    lambda rng, shape: 3 * rng.random(shape), lambda rng, shape: rng.standard_normal(shape),
+    lambda rng, shape: -rng.random(shape), lambda rng, shape: -numpy.eye(shape[-1])[rng.integers(0, shape[-1], 4)],
+], ids=["of any sum", "of both signs", "negative", "one class, negative"])  # fmt: skip
+def test_rows_of_weights_need_not_sum_to_one(rng, n, draw, dtype):
+    outputs, targets = (2 * rng.standard_normal((4, n))).astype(dtype), draw(rng, (4, n)).astype(dtype)
+    outputs[0] = 30 * outputs[0]  # next to certain
+    check(CrossEntropy()(outputs, targets), plain.cross_entropy(outputs.astype(float), targets.astype(float)), dtype)
 
 
 @kinds
