@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numba
@@ -29,6 +30,15 @@ settings.load_profile("suite")
 @pytest.fixture
 def rng() -> numpy.random.Generator:
     return numpy.random.default_rng(20240229)
+
+
+@pytest.fixture(scope="module")
+def own_settings() -> Iterator[None]:
+    """Processes compile for this computer, and keep kernels where they would, whatever the suite does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "CACHE_LOCATOR_CLASSES"):
+            patch.delenv(f"NUMBA_{name}", raising=False)
+        yield
 
 
 @pytest.fixture

@@ -12,7 +12,10 @@ from fastlstm_kernels.places import Entries
 from tests.helpers import JIT_OFF
 from tests.processes import finish, run, start
 
-pytestmark = [pytest.mark.process, pytest.mark.skipif(JIT_OFF, reason="nothing is compiled")]
+pytestmark = [
+    pytest.mark.process, pytest.mark.usefixtures("own_settings"),
+    pytest.mark.skipif(JIT_OFF, reason="nothing is compiled"),
+]
 
 DELTA = f"""
 import sys, warnings
@@ -68,15 +71,6 @@ def answer(cache, *dtypes, **settings):
     for dtype, line in zip(dtypes or ("float64",), lines[::2], strict=True):
         assert right(line, dtype)
     return [int(line) for line in lines[1::2]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def this_cpu():
-    """Processes compile for this computer, whatever the suite compiles for."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX"):
-            patch.delenv(name, raising=False)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,10 @@ from tests.helpers import JIT_OFF
 from tests.processes import run
 from tests.test_cache import ANSWER, WARNED, answer, right
 
-pytestmark = [pytest.mark.process, pytest.mark.skipif(JIT_OFF, reason="nothing is compiled")]
+pytestmark = [
+    pytest.mark.process, pytest.mark.usefixtures("own_settings"),
+    pytest.mark.skipif(JIT_OFF, reason="nothing is compiled"),
+]
 
 BOUND = """
 import ctypes, os, sys
