@@ -119,7 +119,7 @@ def test_a_newer_format(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "FORMAT", 7)
     checkpoint.write(path, {}, {})
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"format 7, which is newer .* which reads format 1"):
+    with pytest.raises(ValueError, match=r"format 7, which is newer .* which reads format 2"):
         checkpoint.read(path)
 
 
