@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 from fastlstm.oracle import optimisers as oracle
-from fastlstm.train import SGD, Adam, AdamW, RMSprop, optimiser
+from fastlstm.train import SGD, Adam, AdamW, RMSprop, clipping, optimiser
 from tests.helpers import JIT_OFF
 
 both = pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
@@ -37,13 +37,13 @@ SMALL_BLOCK = 48
 def several_blocks_and_workers(monkeypatch):
     monkeypatch.setattr("fastlstm.cores.SHARE", 1)
     if JIT_OFF:
-        for module in ("fastlstm_kernels.optimise", "fastlstm.train.optimiser"):
+        for module in ("fastlstm_kernels.optimise", "fastlstm.train.clipping"):
             monkeypatch.setattr(sys.modules[module], "BLOCK", SMALL_BLOCK)
 
 
 def long():
     """A size of several blocks and a bit."""
-    return 3 * optimiser.BLOCK + 37
+    return 3 * clipping.BLOCK + 37
 
 
 def twin(optimiser, parameters, gradients, state):
@@ -305,7 +305,7 @@ def test_the_base_class_is_no_optimiser():
     with pytest.raises(NotImplementedError):
         base.step(numpy.ones(3), numpy.ones(3))
     with pytest.raises(NotImplementedError):
-        base._apply(0.1, 1.0, numpy.ones(3), numpy.ones(3), {}, 1)
+        base._apply(numpy.ones(3), numpy.ones(3), numpy.ones(3), {}, 1)
 
 
 @pytest.mark.process

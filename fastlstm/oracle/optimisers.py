@@ -19,8 +19,11 @@ def clipped(gradients: Array, clip_norm: float | None, clip_value: float | None)
         gradients = numpy.clip(gradients, -clip_value, clip_value)
     if clip_norm is None:
         return gradients, None
-    norm = float(numpy.sqrt(numpy.sum(gradients.astype(numpy.float64) ** 2)))
-    return gradients * numpy.minimum(1, clip_norm / (norm + 1e-6)).astype(gradients.dtype), norm
+    exact = gradients.astype(numpy.float64)
+    norm = largest = float(numpy.abs(exact).max(initial=0))
+    if 0 < largest < numpy.inf:
+        norm = largest * float(numpy.sqrt(numpy.sum((exact / largest) ** 2)))
+    return (exact * numpy.minimum(1, clip_norm / (norm + 1e-6))).astype(gradients.dtype), norm
 
 
 def sgd(

@@ -1,5 +1,6 @@
-"""Training of `fastlstm.nn` layers: trainer, losses and optimisers; not imported with `fastlstm`."""
+"""Training of `fastlstm.nn` layers: trainer, losses, optimisers and schedules; not imported with `fastlstm`."""
 
+from fastlstm.train import schedules
 from fastlstm.train.callbacks import Callback, EarlyStopping
 from fastlstm.train.chunk import Chunk
 from fastlstm.train.chunks import Chunks
@@ -10,5 +11,5 @@ from fastlstm.train.trainer import Trainer
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Callback", "Chunk", "Chunks", "CrossEntropy", "EarlyStopping", "History", "Huber",
-    "RMSprop", "SquaredError", "Trainer",
+    "RMSprop", "SquaredError", "Trainer", "schedules",
 ]

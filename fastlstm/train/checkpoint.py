@@ -11,8 +11,8 @@ import numpy
 from fastlstm import atomic, checks
 from fastlstm.checks import Array
 
-FORMAT = 1
-"""Of the files that `write` writes; `read` reads up to this one."""
+FORMAT = 2
+"""Of the files that `write` writes; `read` reads up to this one. In format 1 there were no schedules."""
 
 
 def require() -> Any:

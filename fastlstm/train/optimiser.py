@@ -2,20 +2,20 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 import numpy
 
 from fastlstm import checks, cores
 from fastlstm.checks import Array
+from fastlstm.train import clipping, precision
+from fastlstm.train.schedule import Schedule
+from fastlstm.train.settings import Check, Setting, limit, number, rate, threads
 from fastlstm.workspace import fresh
-from fastlstm_kernels import gradient_squares
-from fastlstm_kernels.optimise import BLOCK
-from fastlstm_kernels.simd import lanes
 
 Rate: TypeAlias = float | Callable[[int], float]
-"""A learning rate, or a function of the number of updates done that gives it."""
+"""A learning rate or momentum: a number, or a function of the number of updates done that gives it, a `Schedule`."""
 
 WORK = 10
 """Work of a step for each parameter, in flops."""
@@ -27,7 +27,8 @@ class Optimiser:
     Parameters
     ----------
     learning_rate : float or callable
-        At least 0; or ``learning_rate(updates)``, called before each step with the number of updates done.
+        At least 0; or ``learning_rate(updates)``, called before each step with the number of updates done: one of
+        `schedules`, which a checkpoint can hold, or a function.
     weight_decay : float
         At least 0: this times the parameters is added to the gradient after it was clipped.
     clip_norm : float or None
@@ -43,27 +44,37 @@ class Optimiser:
     updates : int
         Steps done.
     arrays : dict of str to (n,) array
-        What is kept from step to step, under PyTorch's names; empty before the first step.
+        What is kept from step to step, under PyTorch's names. One that is missing, as all are before the first step,
+        starts at zero; one that the settings no longer need is dropped.
 
     Raises
     ------
     TypeError, ValueError
         An argument of the wrong kind or value.
+
+    Notes
+    -----
+    Arguments are attributes too, which may be assigned at any time; a value that the constructor would refuse raises
+    and changes nothing.
     """
+
+    learning_rate = Setting(rate)
+    weight_decay = Setting(number)
+    clip_norm = Setting(limit)
+    clip_value = Setting(limit)
+    n_threads = Setting(threads)
+
+    _kept: ClassVar[dict[str, str | None]] = {}
+    """Names of arrays, with the setting that must be true for one to be kept; None where it always is."""
 
     def __init__(
         self, learning_rate: Rate, weight_decay: float, clip_norm: float | None, clip_value: float | None,
         n_threads: int | None,
     ) -> None:
-        self.learning_rate: Rate = (
-            learning_rate if callable(learning_rate) else number("learning_rate", learning_rate)
-        )
-        self.weight_decay = number("weight_decay", weight_decay)
-        self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
-        self.clip_value = None if clip_value is None else positive("clip_value", clip_value)
-        self.n_threads = checks.optional_integer("n_threads", n_threads, 1)
         self.updates = 0
         self.arrays: dict[str, Array] = {}
+        self.learning_rate, self.weight_decay, self.n_threads = learning_rate, weight_decay, n_threads
+        self.clip_norm, self.clip_value = clip_norm, clip_value
 
     def step(self, parameters: Array, gradients: Array) -> float | None:
         """Change the parameters in place.
@@ -83,28 +94,66 @@ class Optimiser:
         Raises
         ------
         TypeError, ValueError
-            The arrays do not fit each other or those of the steps before, or the learning rate is none. Nothing is
-            changed.
+            The arrays do not fit each other or those of the steps before, or a learning rate or momentum that is a
+            callable gives none. Nothing is changed.
 
         Notes
         -----
         One pass over the arrays, and with `clip_norm` one more over the gradients. A NaN in the gradients, with
         `clip_norm` also an infinity, makes parameters NaN, as in PyTorch.
+
+        Numbers below the smallest normal one of the dtype count as zero. Where a setting is so in float32, or larger
+        than its largest, the step is computed in float64, which takes longer.
         """
         parameters, gradients = _fitting(parameters, gradients)
-        arrays = self.arrays or {name: _zeros(parameters) for name in self._names()}
-        for name, kept in arrays.items():
-            if kept.shape != parameters.shape or kept.dtype != parameters.dtype:
-                raise ValueError(f"parameters must be as in the steps before, {_kind(kept)} (so is {name}); "
-                                 f"got {_kind(parameters)}")
-        given = self.learning_rate
-        rate = number("learning_rate", given(self.updates) if callable(given) else given)
+        numbers = self._numbers()
+        arrays = self._fitting_arrays(parameters)
         with cores.borrowed(self.n_threads, WORK * parameters.size) as workers:
-            norm = None if self.clip_norm is None else self._norm(gradients, workers)
-            self._apply(rate, self._scale(norm), parameters, gradients, arrays, workers)
+            norm, highest, scale = None, math.inf if self.clip_value is None else self.clip_value, 1.0
+            if self.clip_norm is not None:
+                norm = clipping.norm(gradients, highest, workers)
+                scale = clipping.factor(norm, self.clip_norm)
+                if clipping.vanishes(scale, gradients.dtype):
+                    gradients = clipping.shortened(gradients, highest, norm, self.clip_norm)
+                    highest, scale = math.inf, 1.0
+
+            def run(parameters: Array, gradients: Array, arrays: dict[str, Array]) -> None:
+                rates = precision.rates(parameters.dtype, highest, scale, *numbers)
+                self._apply(rates, parameters, gradients, arrays, workers)
+
+            if parameters.dtype == numpy.float64 or self._fits_float32(numbers):
+                run(parameters, gradients, arrays)
+            else:
+                precision.in_float64(run, parameters, gradients, arrays)
         self.arrays = arrays
         self.updates += 1
         return norm
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """The schedules among the settings, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Schedule)}
+
+    @property
+    def needs_losses(self) -> bool:
+        """Whether a schedule wants validation losses through `observe`."""
+        return any(schedule.needs_losses for schedule in self.schedules.values())
+
+    def observe(self, loss: float) -> None:
+        """Tell the schedules a validation loss.
+
+        Parameters
+        ----------
+        loss : float
+            NaN counts as no improvement.
+
+        Raises
+        ------
+        TypeError
+            It is no number. Nothing is changed.
+        """
+        for schedule in self.schedules.values():
+            schedule.observe(loss)
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, and the class's name as "kind"; for JSON.
@@ -112,22 +161,19 @@ class Optimiser:
         Returns
         -------
         dict
-            "learning_rate" is None where it is a callable.
+            A schedule is in it as its `config`, any other callable as None.
         """
-        found = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        if callable(self.learning_rate):
-            found["learning_rate"] = None
-        return {"kind": type(self).__name__, **found}
+        return {"kind": type(self).__name__, **{name: _storable(value) for name, value in self._arguments().items()}}
 
     def load(self, updates: int, arrays: Mapping[str, Any]) -> None:
-        """Go on from where another optimiser of the same configuration was.
+        """Go on from where another optimiser of the same kind was.
 
         Parameters
         ----------
         updates : int
             Its `updates`.
         arrays : mapping of str to (n,) array
-            Its `arrays`; they are copied.
+            Its `arrays`; they are copied, but for those that these settings do not need.
 
         Raises
         ------
@@ -135,11 +181,14 @@ class Optimiser:
             Names, shapes or dtypes are not those of this kind of optimiser. Nothing is changed.
         """
         updates = checks.integer("updates", updates, 0)
-        names = self._names() if updates else ()
-        if set(arrays) != set(names):
-            raise ValueError(f"arrays after {updates} updates must be {sorted(names)}, got {sorted(arrays)}")
+        names = self._kept if updates else {}
+        needed = [name for name, setting in names.items() if setting is None]
+        if not set(needed) <= set(arrays) <= set(names):
+            others = [name for name in names if name not in needed]
+            also = f", with or without any of {others}" if others else ""
+            raise ValueError(f"arrays after {updates} updates must be {needed}{also}, got {sorted(arrays)}")
         copies: dict[str, Array] = {}
-        for name in names:
+        for name in arrays:
             given = checks.real_array(name, arrays[name])
             first = next(iter(copies.values()), given)
             if given.ndim != 1 or given.shape != first.shape:
@@ -149,66 +198,59 @@ class Optimiser:
             copies[name] = fresh(name, given.shape, given.dtype)
             copies[name][:] = given
         self.updates, self.arrays = updates, copies
+        self._drop_unused()
 
-    def _names(self) -> tuple[str, ...]:
-        """Of the arrays that are kept."""
+    def _numbers(self) -> tuple[float, ...]:
+        """What the kernel's `rates` hold after the limit and the scale."""
         raise NotImplementedError
 
     def _apply(
-        self, rate: float, scale: float, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
+        self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
     ) -> None:
-        """Run the kernel, on gradients that are still to be multiplied with `scale`."""
+        """Run the kernel, in the form that changes just these arrays."""
         raise NotImplementedError
 
-    def _limit(self) -> float:
-        return math.inf if self.clip_value is None else self.clip_value
+    def _now(self, name: str, value: Rate, check: Check = number) -> float:
+        """The number that a setting is in this step."""
+        found: float = check(name, value(self.updates)) if callable(value) else value
+        return found
 
-    def _norm(self, gradients: Array, workers: int) -> float:
-        dtype = gradients.dtype
-        sums = numpy.empty((-(-gradients.size // BLOCK), lanes(dtype)), dtype)
-        gradient_squares(rates(dtype, self._limit()), gradients, sums, workers)
-        return math.sqrt(sums.sum(dtype=numpy.float64))
+    def _fits_float32(self, numbers: Sequence[float]) -> bool:
+        return precision.holds(numbers)
 
-    def _scale(self, norm: float | None) -> float:
-        if norm is None or self.clip_norm is None:
-            return 1.0
-        scale = self.clip_norm / (norm + 1e-6)
-        return 1.0 if scale > 1 else scale  # a NaN stays one
+    def _names(self) -> list[str]:
+        """Of the arrays that the settings need."""
+        return [name for name, setting in self._kept.items() if setting is None or vars(self).get(setting)]
+
+    def _drop_unused(self) -> None:
+        self.arrays = {name: self.arrays[name] for name in self._names() if name in self.arrays}
+
+    def _check_together(self, settings: Mapping[str, Any]) -> None:
+        """Raise a ValueError where these settings, of which some may be missing yet, exclude each other."""
+
+    def _fitting_arrays(self, parameters: Array) -> dict[str, Array]:
+        """The arrays that the settings need, zeros where there was none before."""
+        arrays = {name: self.arrays[name] if name in self.arrays else _zeros(parameters) for name in self._names()}
+        for name, kept in arrays.items():
+            if kept.shape != parameters.shape or kept.dtype != parameters.dtype:
+                raise ValueError(f"parameters must be as in the steps before, {_kind(kept)} (so is {name}); "
+                                 f"got {_kind(parameters)}")
+        return arrays
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def __repr__(self) -> str:
-        arguments = self.config()
-        kind = arguments.pop("kind")
-        return f"{kind}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments().items())})"
 
 
-def number(name: str, value: Any) -> float:
-    """`value` as a float that is not negative."""
-    found = checks.real(name, value)
-    if found < 0:
-        raise ValueError(f"{name} must be at least 0, got {value!r}")
-    return found
-
-
-def positive(name: str, value: Any) -> float:
-    """`value` as a positive float."""
-    found = checks.real(name, value)
-    if found <= 0:
-        raise ValueError(f"{name} must be positive, got {value!r}")
-    return found
-
-
-def fraction(name: str, value: Any) -> float:
-    """`value` as a float in [0, 1)."""
-    found = number(name, value)
-    if found >= 1:
-        raise ValueError(f"{name} must be below 1, got {value!r}")
-    return found
-
-
-def rates(dtype: numpy.dtype[Any], *numbers: float) -> Array:
-    """Numbers for a kernel; one too large for float32 becomes infinite, as a limit that is none."""
-    with numpy.errstate(over="ignore"):
-        return numpy.array(numbers, dtype)
+def _storable(value: Any) -> Any:
+    """A setting as JSON can hold it."""
+    if isinstance(value, Schedule):
+        return value.config()
+    if isinstance(value, tuple):
+        return [_storable(each) for each in value]
+    return None if callable(value) else value
 
 
 def _zeros(like: Array) -> Array:

@@ -1,12 +1,18 @@
 """Optimisers with the formulas of `torch.optim`, over one flat array of parameters and one of gradients."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from fastlstm.checks import Array
-from fastlstm.train.optimiser import Optimiser, Rate, fraction, number, rates
+from fastlstm.train.optimiser import Optimiser, Rate
+from fastlstm.train.schedule import Schedule
+from fastlstm.train.settings import Setting, betas, flag, fraction, number, rate
 from fastlstm_kernels import adam_step, rmsprop_step, sgd_step
 from fastlstm_kernels.optimise import CENTRED, MOMENTUM, MOVING, NESTEROV, PLAIN
+
+LEAST_EPS = 1e-16
+"""From here on `eps` outweighs, by 30 times or more, the root of what squares lose that are too small for float32."""
 
 
 class SGD(Optimiser):
@@ -18,18 +24,23 @@ class SGD(Optimiser):
     Parameters
     ----------
     learning_rate : float or callable
-    momentum : float
-        At least 0.
+    momentum : float or callable
+        At least 0; a callable as for the learning rate.
     nesterov : bool
         Needs momentum.
     weight_decay, clip_norm, clip_value, n_threads
         As for all; see `Optimiser`.
     """
 
+    momentum = Setting(rate)
+    nesterov = Setting(flag)
+
+    _kept: ClassVar = {"momentum_buffer": "momentum"}
+
     def __init__(
         self,
         learning_rate: Rate = 0.01,
-        momentum: float = 0.0,
+        momentum: Rate = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
         *,
@@ -38,23 +49,36 @@ class SGD(Optimiser):
         n_threads: int | None = None,
     ) -> None:
         super().__init__(learning_rate, weight_decay, clip_norm, clip_value, n_threads)
-        self.momentum, self.nesterov = number("momentum", momentum), bool(nesterov)
-        if self.nesterov and not self.momentum:
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def _check_together(self, settings: Mapping[str, Any]) -> None:
+        if settings.get("nesterov") and not settings["momentum"]:
             raise ValueError("nesterov needs a positive momentum, got momentum 0")
 
-    def _names(self) -> tuple[str, ...]:
-        return ("momentum_buffer",) if self.momentum else ()
+    def _numbers(self) -> tuple[float, ...]:
+        descent = -self._now("learning_rate", self.learning_rate)
+        return self.weight_decay, descent, self._now("momentum", self.momentum)
 
     def _apply(
-        self, rate: float, scale: float, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
+        self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
     ) -> None:
-        form = (NESTEROV if self.nesterov else MOMENTUM) if self.momentum else PLAIN
-        numbers = rates(parameters.dtype, self._limit(), scale, self.weight_decay, -rate, self.momentum)
-        momenta = arrays.get("momentum_buffer", parameters[:0])
-        sgd_step(form, numbers, parameters, gradients, momenta, workers)
+        momenta = arrays.get("momentum_buffer")
+        if momenta is None:
+            sgd_step(PLAIN, rates, parameters, gradients, parameters[:0], workers)
+        else:
+            sgd_step(NESTEROV if self.nesterov else MOMENTUM, rates, parameters, gradients, momenta, workers)
 
 
-class Adam(Optimiser):
+class Adaptive(Optimiser):
+    """What Adam and RMSprop share: a step is divided by the root of a mean of squares, plus `eps`."""
+
+    eps = Setting(number)
+
+    def _fits_float32(self, numbers: Sequence[float]) -> bool:
+        return self.eps >= LEAST_EPS and super()._fits_float32(numbers)
+
+
+class Adam(Adaptive):
     """Adam (Kingma & Ba 2015); mirrors `torch.optim.Adam`.
 
     With the gradient g at step t::
@@ -65,20 +89,23 @@ class Adam(Optimiser):
     Parameters
     ----------
     learning_rate : float or callable
-    betas : (float, float)
-        β₁ and β₂, at least 0 and below 1.
+    betas : (float or callable, float)
+        β₁ and β₂, at least 0 and below 1; a callable as for the learning rate.
     eps : float
         At least 0.
     weight_decay, clip_norm, clip_value, n_threads
         As for all; see `Optimiser`.
     """
 
+    betas = Setting(betas)
+
+    _kept: ClassVar = {"exp_avg": None, "exp_avg_sq": None}
     _decoupled = False
 
     def __init__(
         self,
         learning_rate: Rate = 0.001,
-        betas: Sequence[float] = (0.9, 0.999),
+        betas: Sequence[Rate] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         *,
@@ -87,24 +114,27 @@ class Adam(Optimiser):
         n_threads: int | None = None,
     ) -> None:
         super().__init__(learning_rate, weight_decay, clip_norm, clip_value, n_threads)
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise TypeError(f"betas must be two numbers, got {betas!r}")
-        self.betas = [fraction(f"betas[{k}]", beta) for k, beta in enumerate(betas)]
-        self.eps = number("eps", eps)
+        self.betas, self.eps = betas, eps
 
-    def _names(self) -> tuple[str, ...]:
-        return "exp_avg", "exp_avg_sq"
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """The schedules among the settings, by name."""
+        first = self.betas[0]
+        return super().schedules | ({"betas[0]": first} if isinstance(first, Schedule) else {})
+
+    def _numbers(self) -> tuple[float, ...]:
+        rate, t = self._now("learning_rate", self.learning_rate), self.updates + 1
+        beta1, beta2 = self._now("betas[0]", self.betas[0], fraction), self.betas[1]
+        decay, keep = (0.0, 1 - rate * self.weight_decay) if self._decoupled else (self.weight_decay, 1.0)
+        return (
+            decay, -rate / (1 - beta1**t), self.eps, keep, beta1, 1 - beta1, beta2, 1 - beta2,
+            1 / math.sqrt(1 - beta2**t),
+        )
 
     def _apply(
-        self, rate: float, scale: float, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
+        self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
     ) -> None:
-        (beta1, beta2), t = self.betas, self.updates + 1
-        decay, keep = (0.0, 1 - rate * self.weight_decay) if self._decoupled else (self.weight_decay, 1.0)
-        numbers = rates(
-            parameters.dtype, self._limit(), scale, decay, -rate / (1 - beta1**t), self.eps, keep,
-            beta1, 1 - beta1, beta2, 1 - beta2, 1 / math.sqrt(1 - beta2**t),
-        )
-        adam_step(numbers, parameters, gradients, arrays["exp_avg"], arrays["exp_avg_sq"], workers)
+        adam_step(rates, parameters, gradients, arrays["exp_avg"], arrays["exp_avg_sq"], workers)
 
 
 class AdamW(Adam):
@@ -128,7 +158,7 @@ class AdamW(Adam):
     def __init__(
         self,
         learning_rate: Rate = 0.001,
-        betas: Sequence[float] = (0.9, 0.999),
+        betas: Sequence[Rate] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         *,
@@ -141,7 +171,7 @@ class AdamW(Adam):
         )
 
 
-class RMSprop(Optimiser):
+class RMSprop(Adaptive):
     """RMSprop (Tieleman & Hinton 2012); mirrors `torch.optim.RMSprop`.
 
     With the gradient g::
@@ -157,12 +187,20 @@ class RMSprop(Optimiser):
     learning_rate : float or callable
     alpha : float
         At least 0 and below 1.
-    eps, momentum : float
+    eps : float
         At least 0.
+    momentum : float or callable
+        At least 0; a callable as for the learning rate.
     centered : bool
     weight_decay, clip_norm, clip_value, n_threads
         As for all; see `Optimiser`.
     """
+
+    alpha = Setting(fraction)
+    momentum = Setting(rate)
+    centered = Setting(flag)
+
+    _kept: ClassVar = {"square_avg": None, "grad_avg": "centered", "momentum_buffer": "momentum"}
 
     def __init__(
         self,
@@ -170,7 +208,7 @@ class RMSprop(Optimiser):
         alpha: float = 0.99,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
-        momentum: float = 0.0,
+        momentum: Rate = 0.0,
         centered: bool = False,
         *,
         clip_norm: float | None = None,
@@ -178,21 +216,17 @@ class RMSprop(Optimiser):
         n_threads: int | None = None,
     ) -> None:
         super().__init__(learning_rate, weight_decay, clip_norm, clip_value, n_threads)
-        self.alpha, self.eps = fraction("alpha", alpha), number("eps", eps)
-        self.momentum, self.centered = number("momentum", momentum), bool(centered)
+        self.alpha, self.eps, self.momentum, self.centered = alpha, eps, momentum, centered
 
-    def _names(self) -> tuple[str, ...]:
-        return "square_avg", *["grad_avg"] * self.centered, *["momentum_buffer"] * bool(self.momentum)
+    def _numbers(self) -> tuple[float, ...]:
+        descent = -self._now("learning_rate", self.learning_rate)
+        return (
+            self.weight_decay, descent, self.eps, self.alpha, 1 - self.alpha, self._now("momentum", self.momentum),
+        )
 
     def _apply(
-        self, rate: float, scale: float, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
+        self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
     ) -> None:
-        form = CENTRED * self.centered + MOVING * bool(self.momentum)
-        numbers = rates(
-            parameters.dtype, self._limit(), scale, self.weight_decay, -rate, self.eps, self.alpha, 1 - self.alpha,
-            self.momentum,
-        )
-        squares, means, momenta = (
-            arrays.get(name, parameters[:0]) for name in ("square_avg", "grad_avg", "momentum_buffer")
-        )
-        rmsprop_step(form, numbers, parameters, gradients, squares, means, momenta, workers)
+        form = CENTRED * ("grad_avg" in arrays) + MOVING * ("momentum_buffer" in arrays)
+        squares, means, momenta = (arrays.get(name, parameters[:0]) for name in self._kept)
+        rmsprop_step(form, rates, parameters, gradients, squares, means, momenta, workers)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastlstm import nn
 from fastlstm.checks import Array
-from fastlstm.train import checkpoint
+from fastlstm.train import checkpoint, schedules
 from fastlstm.train.callbacks import Callback
 from fastlstm.train.losses import CrossEntropy, Huber, SquaredError
 from fastlstm.train.optimisers import SGD, Adam, AdamW, RMSprop
@@ -23,6 +23,8 @@ CallbackState: TypeAlias = tuple[str, Mapping[str, Any], Mapping[str, Array]]
 MODELS = {kind.__name__: kind for kind in (nn.LSTM, nn.Dense, nn.Sequential)}
 LOSSES = {kind.__name__: kind for kind in (CrossEntropy, Huber, SquaredError)}
 OPTIMIZERS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop)}
+FUNCTIONS = {"learning_rate": "learning rate", "momentum": "momentum", "betas": "first of the betas"}
+"""Settings of optimisers that may be functions, which no file can hold; for messages."""
 PLACE = "epoch", "chunk", "step", "updates", "steps", "seconds", "last_loss", "validation_loss", "stopped"
 """Attributes of a trainer, saved and set as they are."""
 
@@ -68,6 +70,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         "trainer": {name: getattr(trainer, name) for name in ("k1", "k2", "truncate", "stride")},
         "place": {name: getattr(trainer, name) for name in PLACE},
         "optimizer_updates": trainer.optimizer.updates,
+        "schedules": {name: schedule.state() for name, schedule in trainer.optimizer.schedules.items()},
         "state": pack(trainer.state, "state", arrays),
         "batch": trainer._batch, "window": window, "history": history,
         "rng": trainer.rng.bit_generator.state, "epoch_seed": trainer._seed,
@@ -93,6 +96,10 @@ def load(kind: type[Trainer], path: str | os.PathLike[str], optimizer: Any) -> T
         model, _made(LOSSES, found["loss"]), _optimizer(found["optimizer"], optimizer), **found["trainer"]
     )
     trainer.optimizer.load(found["optimizer_updates"], get("optimizer"))
+    for name, schedule in trainer.optimizer.schedules.items():
+        state = found.get("schedules", {}).get(name, {})
+        if state.keys() == schedule.state().keys():  # else the optimiser was given with another schedule
+            schedule.load_state(state)
     for name in PLACE:
         setattr(trainer, name, found["place"][name])
     trainer.state = unpack(found["state"], arrays)
@@ -125,9 +132,18 @@ def _made(kinds: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
 
 def _optimizer(config: Mapping[str, Any], given: Any) -> Any:
     if given is None:
-        if config["learning_rate"] is None:
-            raise ValueError("optimizer must be given: the learning rate was a function, which no file can hold")
-        return _made(OPTIMIZERS, config)
+        for name, words in FUNCTIONS.items():
+            value = config.get(name, 0.0)
+            if value is None or (isinstance(value, list) and None in value):
+                raise ValueError(f"optimizer must be given: the {words} was a function, which no file can hold")
+        return _made(OPTIMIZERS, {name: _scheduled(value) for name, value in config.items()})
     if type(given).__name__ != config["kind"]:
         raise ValueError(f"optimizer must be a {config['kind']}, as the one in the file, got {given!r}")
     return given
+
+
+def _scheduled(value: Any) -> Any:
+    """A setting, of what JSON held of it."""
+    if isinstance(value, Mapping):
+        return schedules.from_config(value)
+    return [_scheduled(each) for each in value] if isinstance(value, list) else value
