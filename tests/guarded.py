@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import fastlstm_kernels as kernels
-from fastlstm import LSTM, compat, cores, nn, pair, workspace
+from fastlstm import LSTM, compat, cores, nn, pair, slices, workspace
 from fastlstm.nn import stepper
 from fastlstm.train import SGD, Adam, CrossEntropy, Huber, RMSprop, SquaredError
 
@@ -162,7 +162,8 @@ def stack_results(
         layer = nn.LSTM(x.shape[2], size, **kind, dtype=x.dtype, seed=0, n_threads=workers)  # type: ignore[arg-type]
         output, state, tape = layer.forward(x, None, lengths)
         d_input, d_state = layer.backward(tape, output, state, *truncation)
-        found += [output, *state, d_input, *d_state, layer.gradients.flat]
+        called, final = layer(x, state, lengths)
+        found += [output, *state, d_input, *d_state, layer.gradients.flat, called, *final]
     step = layer.stepper(x.shape[1])
     return [*found, *(step(row).copy() for row in x), *step.state]
 
@@ -225,4 +226,5 @@ if __name__ == "__main__":
     watch = Watch()
     workspace._bytes, workspace.SMALL, cores.SHARE, stepper.LONG = scratch, 0, 1, 0
     pair.chain_pays, pair.TURN = lambda *_: True, 2  # type: ignore[assignment]
+    slices.BYTES, slices.ROWS = 0, 7
     check()
