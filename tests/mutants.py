@@ -13,7 +13,7 @@ from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import WorkerOutcome, WorkResult
 
 ROOT = Path(__file__).parent.parent
-CONFIG, SESSION = ".ci/mutants.toml", "mutants.sqlite"
+CONFIG, SESSION = "tests/mutants.toml", "mutants.sqlite"
 
 
 def run(folder: Path, *command: str) -> None:

@@ -14,8 +14,7 @@ from fastlstm_kernels.simd import lanes
 PIECE = 16 * BLOCK
 """Elements that are in float64 at a time."""
 
-
-_EPS = {dtype: float(numpy.finfo(dtype).eps) for dtype in SMALLEST}
+_EPS = {numpy.dtype(kind): float(numpy.finfo(kind).eps) for kind in (numpy.float32, numpy.float64)}
 
 
 def norm(gradients: Array, limit: float, workers: int) -> float:
