@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import fastlstm_kernels as kernels
-from fastlstm import LSTM, compat, cores, nn, pair, workspace
+from fastlstm import LSTM, compat, cores, nn, pair, slices, workspace
 from fastlstm.nn import stepper
 from fastlstm.train import SGD, Adam, CrossEntropy, Huber, RMSprop, SquaredError
 
@@ -163,6 +163,8 @@ def stack_results(
         output, state, tape = layer.forward(x, None, lengths)
         d_input, d_state = layer.backward(tape, output, state, *truncation)
         found += [output, *state, d_input, *d_state, layer.gradients.flat]
+        if "dropout" not in kind:
+            found.append(layer(x, state, lengths)[0])  # in slices
     step = layer.stepper(x.shape[1])
     return [*found, *(step(row).copy() for row in x), *step.state]
 
@@ -218,4 +220,5 @@ if __name__ == "__main__":
     watch = Watch()
     workspace._bytes, workspace.SMALL, cores.SHARE, stepper.LONG = scratch, 0, 1, 0
     pair.chain_pays, pair.TURN = lambda *_: True, 2  # type: ignore[assignment]
+    slices.BYTES, slices.ROWS = 0, 20
     check()
