@@ -162,8 +162,9 @@ def stack_results(
         layer = nn.LSTM(x.shape[2], size, **kind, dtype=x.dtype, seed=0, n_threads=workers)  # type: ignore[arg-type]
         output, state, tape = layer.forward(x, None, lengths)
         d_input, d_state = layer.backward(tape, output, state, *truncation)
-        called, final = layer(x, state, lengths)
-        found += [output, *state, d_input, *d_state, layer.gradients.flat, called, *final]
+        found += [output, *state, d_input, *d_state, layer.gradients.flat]
+        if "dropout" not in kind:
+            found.append(layer(x, state, lengths)[0])  # in slices
     step = layer.stepper(x.shape[1])
     return [*found, *(step(row).copy() for row in x), *step.state]
 
@@ -181,13 +182,6 @@ def dense_results(rng: numpy.random.Generator, x: Any, outputs: int, workers: in
         found += [*Huber()(output, targets, mask), *SquaredError()(output, targets, mask)]
     for mask in (None, rows):
         found += [*CrossEntropy()(output, targets, mask), *CrossEntropy()(output, labels, mask)]
-    weight = rng.random(outputs) + 0.1
-    found += SquaredError()(output * 1e-30, 0 * targets)
-    for by in (None, rows * rng.random(rows.shape), elements * rng.random(elements.shape)):
-        found += [*Huber(weight=weight)(output, targets, None, by), *SquaredError()(output, targets, None, by)]
-    for by in (None, rows * rng.random(rows.shape)):
-        for wanted in (targets, labels):
-            found += [*CrossEntropy(weight)(output, wanted, None, by), *CrossEntropy()(output * 40, wanted, None, by)]
     return found
 
 
@@ -226,5 +220,5 @@ if __name__ == "__main__":
     watch = Watch()
     workspace._bytes, workspace.SMALL, cores.SHARE, stepper.LONG = scratch, 0, 1, 0
     pair.chain_pays, pair.TURN = lambda *_: True, 2  # type: ignore[assignment]
-    slices.BYTES, slices.ROWS = 0, 7
+    slices.BYTES, slices.ROWS = 0, 20
     check()
