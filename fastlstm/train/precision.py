@@ -8,7 +8,10 @@ import numpy
 from fastlstm.checks import Array
 
 SMALLEST = {numpy.dtype(kind): float(numpy.finfo(kind).tiny) for kind in (numpy.float32, numpy.float64)}
-"""Normal number of a dtype; a kernel takes those below for zero."""
+"""Smallest normal number of each dtype; a kernel takes those below for zero."""
+
+EPSILON = {numpy.dtype(kind): float(numpy.finfo(kind).eps) for kind in (numpy.float32, numpy.float64)}
+"""From 1 to the next number of each dtype."""
 
 _LEAST, _MOST = SMALLEST[numpy.dtype(numpy.float32)], float(numpy.finfo(numpy.float32).max)
 
@@ -21,7 +24,7 @@ def rates(dtype: numpy.dtype[Any], *numbers: float) -> Array:
 
 def holds(numbers: Sequence[float]) -> bool:
     """Whether float32 holds each number, as zero or as a normal number."""
-    for number in numbers:  # a loop, since a generator costs 1 µs more in each step
+    for number in numbers:  # noqa: SIM110 (a generator costs 1 µs more in each step)
         if number and not _LEAST <= abs(number) <= _MOST:
             return False
     return True
