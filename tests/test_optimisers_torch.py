@@ -44,3 +44,26 @@ def test_a_hundred_steps(kind, options, dtype):
 @pytest.mark.parametrize("clip", CLIPS[1:], ids=str)
 def test_clipping(kind, clip, dtype):
     compare(kind, {"weight_decay": 0.1}, clip, dtype)
+
+
+@pytest.mark.parametrize(("kind", "rate", "options", "gradient"), [
+    ("SGD", 1e-40, {}, 1e38),
+    ("SGD", 1e-39, {"momentum": 0.9}, 1e38),
+    ("Adam", 1e-3, {"eps": 1e-18}, 1e-19),
+    ("Adam", 1e-3, {"eps": 0.0}, 1e-19),
+    ("RMSprop", 1e-3, {"eps": 1e-18}, 1e-19),
+    ("RMSprop", 1e-3, {"eps": 0.0}, 1e-19),
+    ("RMSprop", 1e-3, {"eps": 1e-15}, 1e-19),
+])
+def test_numbers_that_float32_hardly_holds(kind, rate, options, gradient):
+    ours, gradients = numpy.zeros((2, 3), numpy.float32)
+    gradients[:] = gradient
+    theirs = torch.nn.Parameter(torch.zeros(3))
+    theirs.grad = torch.from_numpy(gradients.copy())
+    optimiser = getattr(train, kind)(rate, **options)
+    twin = getattr(torch.optim, kind)([theirs], rate, **options)
+    for _ in range(2):
+        optimiser.step(ours, gradients)
+        twin.step()
+    # PyTorch has few bits of what is denormal.
+    numpy.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-3)

@@ -8,7 +8,10 @@ import numpy
 from fastlstm.checks import Array
 
 SMALLEST = {numpy.dtype(kind): float(numpy.finfo(kind).tiny) for kind in (numpy.float32, numpy.float64)}
-"""Normal number of a dtype; a kernel takes those below for zero."""
+"""Smallest normal number of each dtype; a kernel takes those below for zero."""
+
+EPSILON = {numpy.dtype(kind): float(numpy.finfo(kind).eps) for kind in (numpy.float32, numpy.float64)}
+"""From 1 to the next number of each dtype."""
 
 _LEAST, _MOST = SMALLEST[numpy.dtype(numpy.float32)], float(numpy.finfo(numpy.float32).max)
 
