@@ -182,6 +182,13 @@ def dense_results(rng: numpy.random.Generator, x: Any, outputs: int, workers: in
         found += [*Huber()(output, targets, mask), *SquaredError()(output, targets, mask)]
     for mask in (None, rows):
         found += [*CrossEntropy()(output, targets, mask), *CrossEntropy()(output, labels, mask)]
+    weight = rng.random(outputs) + 0.1
+    found += SquaredError()(output * 1e-30, 0 * targets)
+    for by in (None, rows * rng.random(rows.shape), elements * rng.random(elements.shape)):
+        found += [*Huber(weight=weight)(output, targets, None, by), *SquaredError()(output, targets, None, by)]
+    for by in (None, rows * rng.random(rows.shape)):
+        for wanted in (targets, labels):
+            found += [*CrossEntropy(weight)(output, wanted, None, by), *CrossEntropy()(output * 40, wanted, None, by)]
     return found
 
 
