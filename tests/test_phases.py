@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from fastlstm_kernels import threads
-from fastlstm_kernels.phases import BOARD, done, take, take_turn
+from fastlstm_kernels.phases import BOARD, clear, done, take, take_turn
 from tests.helpers import JIT_OFF
 
 PHASES = 7
@@ -50,6 +50,21 @@ def test_one_thread_may_run_all_workers_one_after_another(workers, backwards):
     order = range(workers)
     for worker in reversed(order) if backwards else order:
         walk(worker, workers, board, times, early)
+    assert (times == 1).all()
+    assert not early.any()
+
+
+@numba.njit
+def make_ready(board):
+    clear(board)
+
+
+def test_a_board_that_served_before_is_cleared_for_the_next_region():
+    _, times, early = records(3)
+    board = numpy.full((3, BOARD), PHASES + 2)
+    make_ready(board)
+    for worker in range(3):
+        walk(worker, 3, board, times, early)
     assert (times == 1).all()
     assert not early.any()
 

@@ -253,6 +253,18 @@ def test_choice_of_one_several_or_nothing(dtype, rng):
 
 
 @both
+def test_the_lesser_of_two_integers(dtype, rng):
+    def formula(v, n: Count, a: Place, b: Place, out: Place):
+        v.store(out + v.least(n, n * n) * v.lanes, v.load(a))
+        v.store(out + (v.least(n * n + 1, n) + 2) * v.lanes, v.load(b))
+
+    a, b = two(dtype, rng)
+    nothing = numpy.full_like(a, UNTOUCHED)
+    numpy.testing.assert_array_equal(run(formula, 0, a, b, 5), [a, nothing, b, nothing, nothing])
+    numpy.testing.assert_array_equal(run(formula, 2, a, b, 5), [nothing, nothing, a, nothing, b])
+
+
+@both
 def test_integers(dtype, rng):
     def formula(v, n: Count, a: Place, b: Place, out: Place):
         v.store(out + v.quotient(n, 3) * v.lanes, v.load(a))
