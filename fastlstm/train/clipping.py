@@ -6,13 +6,10 @@ from typing import Any
 import numpy
 
 from fastlstm.checks import Array
-from fastlstm.train.precision import EPSILON, SMALLEST, rates
+from fastlstm.train.precision import EPSILON, PIECE, SMALLEST, rates
 from fastlstm_kernels import gradient_squares
 from fastlstm_kernels.optimise import BLOCK
 from fastlstm_kernels.simd import lanes
-
-PIECE = 16 * BLOCK
-"""Elements that are in float64 at a time."""
 
 
 def norm(gradients: Array, limit: float, workers: int) -> float:
