@@ -26,7 +26,7 @@ def publish(output: Path, config: Path = CONFIG) -> None:
     stored = load(config)
     if output.exists():
         # Whoever names a folder of his own shall not lose it.
-        if any(output.iterdir()) and not (output / "asv").is_dir():
+        if {child.name for child in output.iterdir()} - {"asv", "index.html"}:
             raise SystemExit(f"{output} has files that are not of this site")
         shutil.rmtree(output)
     pages = output.absolute() / "asv"

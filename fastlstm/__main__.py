@@ -9,7 +9,10 @@ def main() -> None:
         from fastlstm.cli import app
     except ModuleNotFoundError as error:
         sys.exit(f"fastlstm: {error}. The command needs the extra 'cli': pip install 'fastlstm[cli]'")
-    app()
+    try:
+        app()
+    except OSError as error:  # a file that cannot be written
+        sys.exit(f"fastlstm: {error}")
 
 
 if __name__ == "__main__":

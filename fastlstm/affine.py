@@ -1,5 +1,7 @@
 """An affine layer over many rows through the kernels: allocates what they need and calls them."""
 
+from typing import Any
+
 import numpy
 
 import fastlstm_kernels as kernels
@@ -7,8 +9,12 @@ from fastlstm.checks import Array
 from fastlstm.cores import borrowed
 from fastlstm.workspace import kept
 from fastlstm_kernels.activations import IDENTITY
-from fastlstm_kernels.backward import SCRATCH
-from fastlstm_kernels.dense import dense_shape, dense_transposed_shape
+from fastlstm_kernels.dense import dense_scratch
+
+
+def scratch(workers: int, dtype: numpy.dtype[Any]) -> Array:
+    """What the kernels of such a layer work in."""
+    return kept("dense", (workers, dense_scratch(dtype)), dtype)
 
 
 def forwards(
@@ -23,15 +29,12 @@ def forwards(
     code : int
         Activation code.
     before, values : (N, n) arrays
-        Written; they may be one for the identity.
+        Written; they may be one array, which then holds the values.
     n_threads : int or None
         At most so many threads.
     """
-    (rows, size), dtype = x.shape, x.dtype
-    panels = kept("output_panels", dense_shape(size, len(b), dtype), dtype)
-    z = kept("output_z", (len(panels), rows, panels.shape[2]), dtype)
-    with borrowed(n_threads, 2 * rows * w.size) as workers:
-        kernels.dense_forward(x, w, b, code, panels, z, before, values, workers)
+    with borrowed(n_threads, 2 * len(x) * w.size) as workers:
+        kernels.dense_forward(x, w, b, code, before, values, scratch(workers, x.dtype), workers)
 
 
 def backwards(
@@ -45,20 +48,15 @@ def backwards(
         Gradients at the pre-activations.
     x, w : (N, k) and (n, k) arrays
         Inputs and weights.
-    d_w, d_b, d_x : (n, k), (n,) and (N, k) arrays
+    d_w, d_b : (n, k) and (n,) arrays
+        Added to.
+    d_x : (N, k) array
         Written.
     n_threads : int or None
         At most so many threads.
     """
-    (rows, outputs), size, dtype = delta.shape, x.shape[1], delta.dtype
-    sums = kept("output_sums", dense_shape(size, outputs, dtype), dtype)
-    with borrowed(n_threads, 4 * rows * w.size) as workers:
-        kernels.dense_backward(
-            delta, x, w, numpy.array([0, rows]),
-            kept("output_transposed", dense_transposed_shape(size, outputs, dtype), dtype),
-            kept("output_z", (len(sums), rows, sums.shape[2]), dtype), sums, kept("scratch", (workers, SCRATCH), dtype),
-            d_w, d_b, d_x, workers,
-        )
+    with borrowed(n_threads, 4 * len(x) * w.size) as workers:
+        kernels.dense_backward(delta, x, w, d_w, d_b, d_x, scratch(workers, x.dtype), workers)
 
 
 def linear(x: Array, w: Array, out: Array, n_threads: int | None) -> None:
@@ -93,5 +91,5 @@ def linear_gradients(delta: Array, x: Array, w: Array, d_x: Array, n_threads: in
     """
     d_w = numpy.zeros_like(w)
     if len(x):
-        backwards(delta, x, w, d_w, numpy.empty(len(w), w.dtype), d_x, n_threads)
+        backwards(delta, x, w, d_w, numpy.zeros(len(w), w.dtype), d_x, n_threads)
     return d_w

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy
 from matplotlib.figure import Figure
 
+from fastlstm import atomic
 from fastlstm.forecast import AHEAD, SPLIT, SunspotForecaster
 from fastlstm.memory import DISTANCE
 
@@ -25,7 +27,7 @@ def draw(forecaster: SunspotForecaster, path: str | os.PathLike[str]) -> None:
     upper.plot(months, numbers, color="0.65", linewidth=0.8, label="observed")
     upper.plot(months, forecast, color="tab:red", linewidth=0.9, label=f"LSTM, {AHEAD} months ahead")
     upper.set_ylabel("monthly sunspot number")
-    upper.set_xlim(SPLIT - 600, months[-1])
+    upper.set_xlim(SPLIT - numpy.timedelta64(600, "M"), months[-1])
     upper.set_ylim(0)
     upper.legend(loc="upper left", frameon=False)
     rivals = ", ".join(f"{name} {error:.1f}" for name, error in errors.items())
@@ -40,7 +42,12 @@ def draw(forecaster: SunspotForecaster, path: str | os.PathLike[str]) -> None:
     upper.annotate(
         "held out", (SPLIT, 1), (6, -12), xycoords=("data", "axes fraction"), textcoords="offset points"
     )
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    with atomic.replacing(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def draw_memory(accuracies: Mapping[int, Sequence[float]], path: str | os.PathLike[str]) -> None:
@@ -69,4 +76,4 @@ def draw_memory(accuracies: Mapping[int, Sequence[float]], path: str | os.PathLi
     axes.set_xlabel("K: steps back from each error")
     axes.set_ylabel("remembered symbol predicted right")
     axes.set_title(f"Embedded Reber grammar: a symbol to be remembered for {DISTANCE} steps", fontsize=11)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)

@@ -15,10 +15,11 @@ def real_array(name: str, value: Any) -> Array:
     Raises
     ------
     TypeError
-        Its dtype is not boolean, integer or real.
+        Its dtype is not boolean, integer or real, or elements are masked (`numpy.ma`).
     ValueError
         It has no regular shape.
     """
+    _unmasked(name, value)
     try:
         array = numpy.asarray(value)
     except ValueError as error:
@@ -34,12 +35,26 @@ def boolean_array(name: str, value: Any) -> Array:
     Raises
     ------
     TypeError
-        Its dtype is another.
+        Its dtype is another, or elements are masked (`numpy.ma`).
     """
+    _unmasked(name, value)
     array = numpy.asarray(value)
     if array.dtype != bool:
         raise TypeError(f"{name} must be of bool, got dtype {array.dtype}")
     return array
+
+
+def _unmasked(name: str, value: Any) -> None:
+    """Raise where elements are masked: an array made of them would hold what the mask hides."""
+    if type(value) is numpy.ndarray:
+        return
+    if isinstance(value, list | tuple):
+        for element in value:
+            _unmasked(name, element)
+    elif numpy.ma.is_masked(value):
+        count = numpy.ma.getmaskarray(value).sum()
+        raise TypeError(f"{name} must not be a masked array, whose mask would be lost: fill it, and say what counts by"
+                        f" mask= (targets) or lengths= (sequences); got {count} masked elements")
 
 
 def kernel_array(array: Array, dtype: numpy.dtype[Any]) -> Array:
@@ -47,6 +62,11 @@ def kernel_array(array: Array, dtype: numpy.dtype[Any]) -> Array:
     if array.dtype == dtype and array.flags.carray and type(array) is numpy.ndarray:
         return array  # numpy.require takes 3 µs to find out
     return numpy.require(array, dtype, ["C", "A", "W", "E"])
+
+
+def apart(array: Array, given: Array) -> Array:
+    """`array`, or a copy of it if it shares memory with `given`, which its owner may change."""
+    return array.copy() if numpy.may_share_memory(array, given) else array
 
 
 def shaped_array(name: str, value: Any, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
@@ -69,13 +89,14 @@ def updatable_array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     Raises
     ------
     TypeError
-        Not a floating-point array.
+        Not a floating-point array, or elements are masked (`numpy.ma`).
     ValueError
         Another shape, or read-only.
     """
     if not isinstance(value, numpy.ndarray) or value.dtype.kind != "f":
         came = f"dtype {value.dtype}" if isinstance(value, numpy.ndarray) else type(value).__name__
         raise TypeError(f"{name} must be a floating-point array, which is changed in place; got {came}")
+    _unmasked(name, value)
     if value.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
     if not value.flags.writeable:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from fastlstm import atomic
 from fastlstm.chart import draw, draw_memory
 from fastlstm.cores import borrowed
 from fastlstm.forecast import AHEAD, LENGTH, SPLIT, SunspotForecaster
@@ -47,8 +48,8 @@ def demo(
     Writes forecast.png and, after every epoch, model.safetensors; Ctrl-C leaves the last completed epoch there.
     """
     console = Console()
-    output.mkdir(parents=True, exist_ok=True)
     chart, saved = output / "forecast.png", Saved(output / "model.safetensors")
+    _prepare(chart, saved.path)
     forecaster, epochs = SunspotForecaster(), QUICK_EPOCHS if quick else EPOCHS
     console.print(
         f"Monthly sunspot numbers {forecaster.months[0]} to {forecaster.months[-1]}, held out from {SPLIT}; "
@@ -71,6 +72,13 @@ def demo(
         kept = f"{saved.path} holds epoch {saved.epochs}" if saved.epochs else "no epoch was completed"
         console.print(f"Stopped; {kept}.")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _prepare(*paths: Path) -> None:
+    """Find out whether the files can be written, before hours of work are lost."""
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.check(path)
 
 
 def _fit(forecaster: SunspotForecaster, **how: Any) -> None:
@@ -98,8 +106,8 @@ def grammar(
     output: Annotated[Path, typer.Option(help="Folder for what it writes.", file_okay=False)] = Path(),
 ) -> None:
     """Learn a grammar in which a symbol must be remembered: how far back must the gradient reach? Writes memory.png."""
-    console = Console()
-    output.mkdir(parents=True, exist_ok=True)
+    console, chart = Console(), output / "memory.png"
+    _prepare(chart)
     table = Table(title=f"A symbol to be remembered for {DISTANCE} steps")
     for heading in ("K", *(f"seed {seed}" for seed in range(seeds))):
         table.add_column(heading, justify="right")
@@ -108,8 +116,8 @@ def grammar(
         found[truncate] = [accuracy(truncate, seed) for seed in range(seeds)]
         table.add_row(str(truncate), *(f"{share:.0%}" for share in found[truncate]))
     console.print(table)
-    draw_memory(found, output / "memory.png")
-    console.print(f"Wrote {output / 'memory.png'}.")
+    draw_memory(found, chart)
+    console.print(f"Wrote {chart}.")
 
 
 def _judge(console: Console, forecaster: SunspotForecaster) -> None:

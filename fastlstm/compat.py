@@ -12,21 +12,15 @@ import numpy.typing
 
 import fastlstm_kernels as kernels
 from fastlstm import checks
+from fastlstm.affine import scratch
 from fastlstm.checks import Array
 from fastlstm.cores import borrowed
 from fastlstm.files import read_model, write_model
 from fastlstm.lstm import LSTM
 from fastlstm.oracle.network import Example, initial_network
 from fastlstm.parameters import Buffer
-from fastlstm.workspace import kept
-from fastlstm_kernels.network import network_work
-from fastlstm_kernels.simd import lanes
-from fastlstm_kernels.tile import WIDTH
 
 __all__ = ["NeuralNetwork", "lstm"]
-
-PANEL = WIDTH * lanes(numpy.float64)
-"""Elements of a panel's row."""
 
 
 class lstm(LSTM):
@@ -145,10 +139,6 @@ class NeuralNetwork:
             raise ValueError("the network has no layers: give sizes, or load a file")
         return checks.shaped_array(name, value, (self._sizes[layer], 1), self._buffer.flat.dtype)
 
-    def _work(self, n: int, workers: int) -> Array:
-        dtype = numpy.dtype(numpy.float64)
-        return kept("network", (network_work(self._sizes, n, workers, dtype),), dtype)
-
     def _layers(self, flat: Array, n: int) -> list[Array]:
         """Flat values of n examples as one (sizes[l], n) array a layer."""
         ends = numpy.cumsum([0, *self._sizes]) * n
@@ -159,8 +149,7 @@ class NeuralNetwork:
         column, flat = self._column("x", x, 0), self._parameters()
         zs, activations = numpy.zeros((2, sum(self._sizes)))
         activations[: len(column)] = column[:, 0]
-        work = self._work(1, 1)
-        kernels.network_forward(numpy.array(self._sizes), flat, 1, zs, activations, work, PANEL, 1)
+        kernels.network_forward(numpy.array(self._sizes), flat, 1, zs, activations, scratch(1, flat.dtype), 1)
         self._zs, self._activations = self._layers(zs, 1), self._layers(activations, 1)
 
     def _back_prop(self, x: Any, y: Any) -> tuple[list[Array], list[Array]]:
@@ -182,8 +171,8 @@ class NeuralNetwork:
         activations = numpy.concatenate([a.ravel() for a in self._activations])
         errors, gradients = numpy.empty_like(activations), self._buffer.empty_like()
         errors[-len(target) :] = activations[-len(target) :] - target[:, 0]
-        sizes, work = numpy.array(self._sizes), self._work(1, 1)
-        kernels.network_backward(sizes, flat, 1, activations, errors, gradients.flat, work, PANEL, 1)
+        sizes = numpy.array(self._sizes)
+        kernels.network_backward(sizes, flat, 1, activations, errors, gradients.flat, scratch(1, flat.dtype), 1)
         nabla_b = [numpy.zeros((self._sizes[0], 1)), *self._views(gradients, "biases")]
         return nabla_b, [numpy.zeros(1), *self._views(gradients, "weights")]
 
@@ -217,12 +206,12 @@ class NeuralNetwork:
             for start in range(0, len(order), size):
                 chosen = order[start : start + size]
                 n = len(chosen)
-                zs, activations, errors = numpy.empty((3, n * sum(self._sizes)))
+                activations, errors = numpy.empty((2, n * sum(self._sizes)))
                 activations[: n * self._sizes[0]] = X[chosen].ravel()
                 with borrowed(None, 2 * n * flat.size) as workers:
                     kernels.network_gradients(
-                        sizes, flat, n, Y[chosen].ravel(), zs, activations, errors, gradients, self._work(n, workers),
-                        PANEL, workers,
+                        sizes, flat, n, Y[chosen].ravel(), activations, errors, gradients,
+                        scratch(workers, flat.dtype), workers,
                     )
                 flat -= step * gradients
             if held_out is not None:

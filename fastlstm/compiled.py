@@ -44,16 +44,6 @@ def _weights(parameters: Buffer, codes: Codes) -> Weights:
     return Weights(w, u, b, ORDER, codes[:2])
 
 
-def _output(
-    parameters: Buffer, code: int, hidden: Array, n_threads: int | None, args: Take, outputs: Take
-) -> tuple[Array, Array]:
-    """Pre-activations and values of the output layer, (N, output)."""
-    w, b, rows, dtype = parameters["W_o"], parameters["b_o"], len(hidden), hidden.dtype
-    before, values = args("output_args", (rows, len(b)), dtype), outputs("outputs", (rows, len(b)), dtype)
-    affine.forwards(hidden, w, b, code, before, values, n_threads)
-    return before, values
-
-
 def infer(
     parameters: Buffer, codes: Codes, n_threads: int | None, X: Sequences, h: Array, S: Array
 ) -> tuple[Array, Array, Array]:
@@ -77,7 +67,8 @@ def infer(
     n, size = h.shape
     job = Job(_weights(parameters, codes), X.pack("x", kept), h, S)
     (run,) = layer.forwards([job], X.offsets, False, n_threads, results=kept)
-    _, outputs = _output(parameters, codes[2], run.hidden[n:], n_threads, kept, X.results(kept))
+    outputs = X.results(kept)("outputs", (len(run.x), len(parameters["b_o"])), h.dtype)
+    affine.forwards(run.hidden[n:], parameters["W_o"], parameters["b_o"], codes[2], outputs, outputs, n_threads)
     return outputs, run.hidden[len(run.x) :].copy(), from_vectors(run.cells, size)
 
 
@@ -99,11 +90,14 @@ def record(
     -------
     Tape
     """
-    n = len(X.items)
-    zero = numpy.zeros((n, len(parameters["b_f"])), parameters.flat.dtype)
+    n, dtype = len(X.items), parameters.flat.dtype
+    zero = numpy.zeros((n, len(parameters["b_f"])), dtype)
     job = Job(_weights(parameters, codes), X.pack("x", take), zero, zero)
     (run,) = layer.forwards([job], X.offsets, True, n_threads, take, take)
-    return Tape(run, *_output(parameters, codes[2], run.hidden[n:], n_threads, take, take))
+    shape = len(run.x), len(parameters["b_o"])
+    before, values = take("output_args", shape, dtype), take("outputs", shape, dtype)
+    affine.forwards(run.hidden[n:], parameters["W_o"], parameters["b_o"], codes[2], before, values, n_threads)
+    return Tape(run, before, values)
 
 
 def gate_rows(parameters: Buffer, codes: Codes, n_threads: int | None, tape: Tape) -> tuple[Array, Array]:

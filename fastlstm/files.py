@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy
 
+from fastlstm import atomic
 from fastlstm.checks import Array
 
 FORMAT = 1
@@ -34,19 +34,15 @@ def write_model(
     settings : mapping
         What JSON can hold.
     arrays : mapping of str to array
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an old one is as it was.
     """
-    target = _path(path)
     header = json.dumps({"format": FORMAT, "kind": kind, "settings": dict(settings)})
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            numpy.savez(file, allow_pickle=False, header=numpy.array(header), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with atomic.replacing(_path(path)) as file:
+        numpy.savez(file, allow_pickle=False, header=numpy.array(header), **arrays)
 
 
 def read_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -4,6 +4,7 @@ Rows are packed as `fastlstm_kernels.forward` has them. The classes stand on the
 or two: the two directions of one, or one and that above it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +14,8 @@ import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.cores import borrowed
 from fastlstm.pair import Pair, nothing, pays, side_by_side
-from fastlstm.vectors import by_row, from_vectors, into_vectors
-from fastlstm.workspace import Take, fresh, kept, room
+from fastlstm.vectors import by_row, from_vectors, into_vectors, no_vectors
+from fastlstm.workspace import Block, Take, fresh, kept, room
 from fastlstm_kernels.backward import SCRATCH
 from fastlstm_kernels.forward import TOGETHER
 from fastlstm_kernels.gates import FACTORS
@@ -86,6 +87,9 @@ class Run(NamedTuple):
     fed: Array
 
 
+LARGE = 1 << 13
+"""Elements of a tape's cells from which one piece of memory for all of it pays."""
+
 BEHIND = "", "_reverse"
 """What names of working arrays end with, for the first layer and the second."""
 
@@ -102,6 +106,8 @@ class Job(NamedTuple):
         Initial states; not changed.
     mask : (batch, H) array, optional
         What the hidden states of each sequence are multiplied with on their way to the next step.
+    panels : array, optional
+        The weights, packed already.
     """
 
     weights: Weights
@@ -109,6 +115,7 @@ class Job(NamedTuple):
     h: Array
     c: Array
     mask: Array | None = None
+    panels: Array | None = None
 
 
 class BackJob(NamedTuple):
@@ -141,8 +148,8 @@ def _board(workers: int, behind: str = "") -> Array:
 
 
 def forwards(
-    jobs: Sequence[Job], offsets: Array, keep: bool, n_threads: int | None, take: Take = fresh, results: Take = fresh,
-    chain: Pair | None = None,
+    jobs: Sequence[Job], offsets: Array, keep: bool, n_threads: int | None, take: Take | None = None,
+    results: Take | None = None, chain: Pair | None = None,
 ) -> list[Run]:
     """Run over all steps.
 
@@ -156,8 +163,8 @@ def forwards(
         Whether what `backwards` needs is kept.
     n_threads : int or None
         At most so many threads.
-    take, results : callables
-        Where the tape comes from, and `hidden`.
+    take, results : callables, optional
+        Where the tape comes from, and `hidden`; new arrays by default.
     chain : Pair, optional
         Given where the second layer takes what comes from the first; its own x is not looked at.
     """
@@ -170,8 +177,9 @@ def forwards(
         pair = _pair(chain, runs, workers)
         each = [
             (
-                run.x, offsets, job.weights.panels(workers, "panels" + behind), *job.weights.codes, keep, run.mask,
-                run.gates, run.cells, run.hidden, run.fed, _board(1 if pair else workers, behind),
+                run.x, offsets, job.weights.panels(workers, "panels" + behind) if job.panels is None else job.panels,
+                *job.weights.codes, keep, run.mask, run.gates, run.cells, run.hidden, run.fed,
+                _board(1 if pair else workers, behind),
             )
             for job, run, behind in zip(jobs, runs, BEHIND, strict=False)
         ]
@@ -198,23 +206,30 @@ def _pair(chain: Pair | None, runs: Sequence[Run], workers: int) -> Pair | None:
     return side_by_side(run.offsets, batch, size, dtype) if pays(batch, size, dtype, workers) else None
 
 
-def _ready(job: Job, x: Array, offsets: Array, keep: bool, take: Take, results: Take, behind: str) -> Run:
+def _ready(
+    job: Job, x: Array, offsets: Array, keep: bool, take: Take | None, results: Take | None, behind: str
+) -> Run:
     """The arrays of a run over x, with the initial states."""
     (batch, size), rows, dtype = job.h.shape, len(x), x.dtype
-    count = blocks(size, dtype)
-    fed = hidden = results("hidden" + behind, (batch + rows, size), dtype)
-    hidden[:batch] = job.h
-    mask = nothing(dtype) if job.mask is None else job.mask
-    if len(mask):
-        fed = take("fed" + behind, hidden.shape, dtype)
-        fed[:batch] = job.h * mask
+    count, vector, masked = blocks(size, dtype), lanes(dtype), job.mask is not None
     if keep:
-        gates = take("gates" + behind, (count, rows, 4 * lanes(dtype)), dtype)
-        cells = take("cells" + behind, (count, batch + rows, lanes(dtype)), dtype)
+        shapes = (batch + rows, size), (count, rows, 4 * vector), (count, batch + rows, vector)
+        if take is None:
+            take = fresh
+            if rows * count * vector > LARGE:
+                take = Block(*(math.prod(shape) * dtype.itemsize for shape in (*shapes, *[shapes[0]] * masked)))
+        hidden = (results or take)("hidden" + behind, shapes[0], dtype)
+        gates, cells = take("gates" + behind, shapes[1], dtype), take("cells" + behind, shapes[2], dtype)
     else:
-        gates = kept("gates" + behind, (count, max(batch, min(rows, TOGETHER)), 4 * lanes(dtype)), dtype)
-        cells = fresh("cells", (count, batch, lanes(dtype)), dtype)
-    cells[:, :batch] = into_vectors(job.c, lanes(dtype))
+        hidden = (results or fresh)("hidden" + behind, (batch + rows, size), dtype)
+        gates = kept("gates" + behind, (count, max(batch, min(rows, TOGETHER)), 4 * vector), dtype)
+        cells = fresh("cells", (count, batch, vector), dtype)
+    fed, mask = hidden, nothing(dtype)
+    if job.mask is not None:
+        mask, fed = job.mask, (take or fresh)("fed" + behind, hidden.shape, dtype)
+        fed[:batch] = job.h * mask
+    hidden[:batch] = job.h
+    cells[:, :batch] = into_vectors(job.c, vector)
     return Run(x, offsets, gates, cells, hidden, mask, fed)
 
 
@@ -287,9 +302,12 @@ class _Back:
         self.batch = len(run.hidden) - rows
         self.u, self.w = (job.weights.transposed(name, 4 if exact else 3, workers, behind) for name in "uw")
         self.scratch, self.board = kept("scratch" + behind, (lines, SCRATCH), dtype), _board(lines, behind)
-        final_h, final_c = job.delta_state or numpy.zeros((2, self.batch, size), dtype)
-        self.delta_h = into_vectors(final_h, run.gates.shape[2])
-        self.delta_c = into_vectors(final_c, run.cells.shape[2])
+        wide, vector = run.gates.shape[2], run.cells.shape[2]
+        if job.delta_state is None:
+            self.delta_h, self.delta_c = (no_vectors(self.batch, size, width, dtype) for width in (wide, vector))
+        else:
+            final_h, final_c = job.delta_state
+            self.delta_h, self.delta_c = into_vectors(final_h, wide), into_vectors(final_c, vector)
 
     def arguments(self) -> tuple[Any, ...]:
         """Those of `kernels.backward`, but for the last."""

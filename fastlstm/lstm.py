@@ -7,11 +7,12 @@ import numpy
 from fastlstm import checks, compiled
 from fastlstm.checks import Array
 from fastlstm.gate_methods import Gate, GateMethods
-from fastlstm.oracle.lstm import GATES, loss
+from fastlstm.oracle.lstm import GATES, loss, loss_of_logits
 from fastlstm.parameters import Buffer
 from fastlstm.sequences import LISTED, SINGLE, Sequences, matching, sequences
 from fastlstm.vectors import from_vectors
 from fastlstm.workspace import kept
+from fastlstm_kernels.activations import IDENTITY
 
 Gradients: TypeAlias = tuple[Gate, Gate, Gate, Gate, tuple[Array, Array], Any]
 
@@ -238,10 +239,7 @@ class LSTM(GateMethods):
         given, targets = self._pairs(X, Y)
         if not given.lengths or not given.steps:
             return float("nan")
-        outputs = self._run(given)
-        wanted = targets.restore(targets.items, self.output_size)
-        losses = [loss(self.loss_func, o, y) for o, y in zip(outputs, wanted, strict=True)]
-        return float(numpy.mean(numpy.concatenate(losses)))
+        return float(numpy.mean(numpy.concatenate(self._losses(given, targets))))
 
     def train(self, X: Any, Y: Any) -> "LSTM":
         """One step of gradient descent for each sequence in turn: parameters -= learning_rate · gradient.
@@ -300,6 +298,19 @@ class LSTM(GateMethods):
         if carries:
             self._h_t, self._S = h[0], S[0]
         return result
+
+    def _losses(self, X: Sequences, Y: Sequences) -> list[Array]:
+        """Loss of each step of each sequence, from zero state."""
+        codes = self._activations.codes
+        if codes is None:
+            return [self._fallback().losses(x, y) for x, y in zip(X.items, Y.items, strict=True)]
+        of_logits = self.loss_func == "cross_entropy" and self._activations.softmax_output
+        if of_logits:
+            codes = (*codes[:2], IDENTITY)
+        h, S = numpy.zeros((2, len(X.items), self.hidden_size), self.dtype)
+        rows, _, _ = compiled.infer(self.parameters, codes, self.n_threads, X, h, S)
+        each = zip(X.unpack(rows), Y.items, strict=True)
+        return [loss_of_logits(o, y) if of_logits else loss(self.loss_func, o, y) for o, y in each]
 
     def _gradients_into(self, X: Sequences, Y: Sequences, out: Buffer) -> Any:
         """Write gradients of the parameters into `out`; return those at the inputs, in the form of X."""

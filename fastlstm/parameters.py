@@ -26,7 +26,7 @@ class Buffer(Mapping[str, Array]):
     ----------
     flat : (n,) array
         The whole buffer, aligned to 64 bytes unless it is a `part`. Changing it changes the named views, and the other
-        way round.
+        way round; assigning to it copies into it.
     views : tuple of arrays
         The named ones, in order.
     is_part : bool
@@ -40,7 +40,7 @@ class Buffer(Mapping[str, Array]):
         self._lay(shapes, room[skip : skip + size], False)
 
     def _lay(self, shapes: Mapping[str, tuple[int, ...]], flat: Array, is_part: bool) -> None:
-        self._shapes, self.flat, self.is_part = dict(shapes), flat, is_part
+        self._shapes, self._flat, self.is_part = dict(shapes), flat, is_part
         self._stacked: dict[tuple[str, str], Array] = {}
         self._views: dict[str, Array] = {}
         self._places: dict[str, slice] = {}
@@ -50,6 +50,16 @@ class Buffer(Mapping[str, Array]):
             self._views[name] = self.flat[place].reshape(shape)
             start = place.stop
         self.views = tuple(self._views.values())
+
+    @property
+    def flat(self) -> Array:
+        """The whole buffer, (n,)."""
+        return self._flat
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        if value is not self._flat:  # as after ``flat -= …``, which has changed it already
+            self._flat[...] = shaped_array("flat", value, self._flat.shape, self._flat.dtype)
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]

@@ -45,6 +45,28 @@ def fresh(name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
     return _bytes(math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
 
 
+class Block:
+    """Room for new arrays that live and die together, not initialised; it is a `Take`.
+
+    One large piece of memory, where several go back to the system and come anew at every call as soon as they are more
+    than it keeps: a training step of 50 steps, 32 sequences, 64 units then took 1.4 times as long.
+
+    Parameters
+    ----------
+    sizes : int
+        Bytes of each array.
+    """
+
+    def __init__(self, *sizes: int) -> None:
+        self._room, self._end = _bytes(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)), 0
+
+    def __call__(self, name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
+        """The next array."""
+        begin, size = self._end, math.prod(shape) * dtype.itemsize
+        self._end += -(-size // ALIGNMENT) * ALIGNMENT
+        return self._room[begin : begin + size].view(dtype).reshape(shape)
+
+
 def kept(name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
     """The array of that name of this Python thread, not initialised, for use until the current call ends."""
     held: tuple[Array | None, Array | None] = getattr(_kept, name, (None, None))

@@ -1,6 +1,9 @@
 """Settings of the whole suite."""
 
+import shutil
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import numba
 import numpy
@@ -8,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.helpers import JIT_OFF
+from tests.processes import ROOT
 
 # A shell's background jobs ignore Ctrl-C, and so would what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,6 +30,23 @@ settings.load_profile("suite")
 @pytest.fixture
 def rng() -> numpy.random.Generator:
     return numpy.random.default_rng(20240229)
+
+
+@pytest.fixture(scope="module")
+def own_settings() -> Iterator[None]:
+    """Processes compile for this computer, and keep kernels where they would, whatever the suite does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "CACHE_LOCATOR_CLASSES"):
+            patch.delenv(f"NUMBA_{name}", raising=False)
+        yield
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A folder with a copy of the kernels, to be edited."""
+    copied = tmp_path / "root"
+    shutil.copytree(ROOT / "kernels", copied, ignore=shutil.ignore_patterns("__pycache__"))
+    return copied
 
 
 def pytest_report_header() -> str:

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import fastlstm_kernels as kernels
-from fastlstm import LSTM, compat, cores, nn, pair, workspace
+from fastlstm import LSTM, compat, cores, nn, pair, slices, workspace
 from fastlstm.nn import stepper
 from fastlstm.train import SGD, Adam, CrossEntropy, Huber, RMSprop, SquaredError
 
@@ -163,6 +163,8 @@ def stack_results(
         output, state, tape = layer.forward(x, None, lengths)
         d_input, d_state = layer.backward(tape, output, state, *truncation)
         found += [output, *state, d_input, *d_state, layer.gradients.flat]
+        if "dropout" not in kind:
+            found.append(layer(x, state, lengths)[0])  # in slices
     step = layer.stepper(x.shape[1])
     return [*found, *(step(row).copy() for row in x), *step.state]
 
@@ -170,8 +172,10 @@ def stack_results(
 def dense_results(rng: numpy.random.Generator, x: Any, outputs: int, workers: int) -> list[Any]:
     """A dense layer on x (T, batch, k), and the losses of its outputs."""
     layer = nn.Dense(x.shape[-1], outputs, dtype=x.dtype, seed=0, n_threads=workers)
-    output, _, tape = layer.forward(x)
-    found = [output, layer.backward(tape, output)[0], layer.gradients.flat]
+    found: list[Any] = []
+    for rows in (numpy.resize(x, (2000, x.shape[-1])), x):  # several blocks of them; a few
+        output, _, tape = layer.forward(rows)
+        found += [output, layer.backward(tape, output)[0], layer.gradients.flat.copy()]
     targets, labels = rng.random(output.shape), rng.integers(0, outputs, output.shape[:-1])
     rows, elements = rng.random(output.shape[:-1]) < 0.7, rng.random(output.shape) < 0.7
     for mask in (None, rows, elements):
@@ -197,6 +201,7 @@ sizes = st.sampled_from([1, 3, 17, 37])
 @example(numpy.float32, 1, 3, 17, 3, [310], None, 1)  # products of more rows than go together
 @example(numpy.float64, 3, 1, 3, 1, [40] * 11, 3, 1)  # more windows and sequences than go together
 @example(numpy.float32, 2, 3, 17, 1, [37, 40, 2], 5, 4)  # windows that begin behind the end of a sequence
+@example(numpy.float64, 1, 3, 131, 259, [3], 1, 1)  # dense layers of several pieces, both ways
 def check(
     dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None,
     stride: int,
@@ -215,4 +220,5 @@ if __name__ == "__main__":
     watch = Watch()
     workspace._bytes, workspace.SMALL, cores.SHARE, stepper.LONG = scratch, 0, 1, 0
     pair.chain_pays, pair.TURN = lambda *_: True, 2  # type: ignore[assignment]
+    slices.BYTES, slices.ROWS = 0, 20
     check()

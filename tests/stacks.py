@@ -111,6 +111,17 @@ def by_oracle(layer: nn.LSTM, x: Any, state: Any = None, lengths: Any = None, **
     return dict(zip(("y", "h_n", "c_n"), oracle.stacked_lstm(parameters, x, h, c, lengths, **masks), strict=True))
 
 
+def masks(tape: Any) -> dict[str, Any]:
+    """What was dropped, as `oracle.stacked_lstm` takes it."""
+    rows = tape.run.rows
+    found: dict[str, Any] = {}
+    if tape.run.dropped:
+        found["between"] = [rows.give(factors) for factors in tape.run.dropped]
+    if len(tape.run.runs[0].mask):
+        found["recurrent"] = rows.unsorted(numpy.array([each.mask for each in tape.run.runs]))
+    return found
+
+
 def close(ours: Any, wanted: Any, dtype: Any, what: Any = "") -> None:
     """Same shape, that dtype, and values within 1e-12 (float32: 1e-5) of the largest.
 
@@ -138,3 +149,26 @@ def same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert list(found) == list(wanted)
     for name, value in wanted.items():
         numpy.testing.assert_array_equal(found[name], value, err_msg=name, strict=True)
+
+
+def gradients_match(
+    found: dict[str, Any], layer: nn.LSTM, x: Any, state: Any, lengths: Any, dy: Any, d_state: Any, seed: int = 0,
+    **masks: Any,
+) -> None:
+    """What `run` found, along a random direction of each array, to rounding: the oracle takes a complex step."""
+    arrays = {"dx": x, "dh_0": state[0], "dc_0": state[1], **layer.parameters}
+    moved = {name: value.astype(complex) for name, value in arrays.items()}
+    rng, rounding = numpy.random.default_rng(seed), {"float64": 1e-11, "float32": 1e-4}[layer.dtype.name]
+
+    def loss() -> Any:
+        x, h, c, *_ = moved.values()
+        y, h_n, c_n = oracle.stacked_lstm(moved, x, h, c, lengths, **masks)
+        return (y * dy).sum() + (h_n * d_state[0]).sum() + (c_n * d_state[1]).sum()
+
+    for name, value in moved.items():
+        direction, kept = rng.standard_normal(value.shape), value.copy()
+        value += 1e-30j * direction
+        # An error in one element of a large array is little beside the sum.
+        scale = numpy.linalg.norm(found[name]) * numpy.linalg.norm(direction) / value.size**0.5
+        assert abs((found[name] * direction).sum() - numpy.imag(loss()) / 1e-30) < rounding * scale, name
+        value[...] = kept

@@ -7,12 +7,15 @@ import numpy
 import pytest
 
 from fastlstm_kernels.activations import TANH
-from fastlstm_kernels.cache import Entries
 from fastlstm_kernels.gates import FORGET
+from fastlstm_kernels.places import Entries
 from tests.helpers import JIT_OFF
-from tests.processes import ROOT, finish, run, start
+from tests.processes import finish, run, start
 
-pytestmark = pytest.mark.skipif(JIT_OFF, reason="nothing is compiled")
+pytestmark = [
+    pytest.mark.process, pytest.mark.usefixtures("own_settings"),
+    pytest.mark.skipif(JIT_OFF, reason="nothing is compiled"),
+]
 
 DELTA = f"""
 import sys, warnings
@@ -57,20 +60,17 @@ def right(line, dtype="float64", factor=1.0):
     return numpy.allclose(found, wanted, rtol={"float32": 1e-5, "float64": 1e-12}[dtype])
 
 
+ALONE = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
+"""Settings with which nothing is read that was compiled beside this checkout."""
+
+
 def answer(cache, *dtypes, **settings):
     """Kernels read from the cache by a process whose results are right and that warns of nothing."""
-    lines = run(ANSWER, *(dtypes or ("float64",)), NUMBA_CACHE_DIR=str(cache), **settings).splitlines()
+    given = {"NUMBA_CACHE_DIR": str(cache), **({} if "path" in settings else ALONE), **settings}
+    lines = run(ANSWER, *(dtypes or ("float64",)), **given).splitlines()
     for dtype, line in zip(dtypes or ("float64",), lines[::2], strict=True):
         assert right(line, dtype)
     return [int(line) for line in lines[1::2]]
-
-
-@pytest.fixture
-def package(tmp_path):
-    """A folder with a copy of the kernels, to be edited."""
-    copied = tmp_path / "root"
-    shutil.copytree(ROOT / "kernels", copied, ignore=shutil.ignore_patterns("__pycache__"))
-    return copied
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_a_kernel_compiled_with_a_parallel_region_from_the_cache_runs_from_the_c
     script = tmp_path / "script.py"
     script.write_text(SHARING, "utf-8")
     for dtype in ("float32", "float64", "float64", "float32"):
-        assert run(script, dtype, NUMBA_CACHE_DIR=str(tmp_path / "cache")).split() == ["2.0", "1.0"]
+        assert run(script, dtype, NUMBA_CACHE_DIR=str(tmp_path / "cache"), **ALONE).split() == ["2.0", "1.0"]
 
 
 def test_importing_compiles_nothing():
@@ -199,7 +199,7 @@ def test_sources_in_an_archive(package, tmp_path):
 def test_processes_that_compile_at_once_do_not_mix_up_their_kernels(tmp_path):
     cache = tmp_path / "cache"
     kinds = [("float32",), ("float64",), ("float32", "float64"), ("float64", "float32")]
-    processes = [(dtypes, start(ANSWER, *dtypes, NUMBA_CACHE_DIR=str(cache))) for dtypes in kinds]
+    processes = [(dtypes, start(ANSWER, *dtypes, NUMBA_CACHE_DIR=str(cache), **ALONE)) for dtypes in kinds]
     for dtypes, process in processes:
         for dtype, line in zip(dtypes, finish(process).splitlines()[::2], strict=True):
             assert right(line, dtype)
@@ -218,26 +218,15 @@ def nowhere(tmp_path, package):
     return {"path": [package], "PYTHONDONTWRITEBYTECODE": "1", **places}
 
 
-def test_without_a_directory_it_warns_once_and_works(tmp_path, package):
-    *results, warning = run(WARNED, "float32", "float64", **nowhere(tmp_path, package)).splitlines()
+@pytest.mark.parametrize("chosen", [{}, ALONE], ids=["any place", "one place"])
+def test_without_a_directory_it_warns_once_and_works(tmp_path, package, chosen):
+    *results, warning = run(WARNED, "float32", "float64", **nowhere(tmp_path, package), **chosen).splitlines()
     assert right(results[0], "float32")
     assert right(results[1], "float64")
     assert len(results) == 2
-    assert warning.startswith("CacheWarning compiled kernels cannot be kept on disk (no directory can be written)")
+    reason = "no directory can be written" if chosen else "Not a directory"
+    assert warning.startswith(f"CacheWarning compiled kernels cannot be kept on disk ({reason})")
     assert "NUMBA_CACHE_DIR" in warning
-
-
-def test_where_the_directory_cannot_be_made_another_is_taken(tmp_path, package):
-    file = tmp_path / "file"
-    file.touch()
-    assert answer(file / "below", path=[package]) == [0]
-    assert answer(file / "below", path=[package]) == [1]
-    assert list((package / "fastlstm_kernels" / "__pycache__").glob("*.nbi"))
-
-
-def test_without_a_setting_kernels_are_kept_with_the_package(package):
-    assert answer("", path=[package]) == [0]
-    assert answer("", path=[package]) == [1]
 
 
 def test_two_reasons_make_one_warning(tmp_path):
@@ -249,7 +238,7 @@ def failing(*args):
     number = next(numbers)
     raise OSError(number, os.strerror(number))
 caching.os.replace = failing
-""" + WARNED, "float32", "float64", NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
+""" + WARNED, "float32", "float64", NUMBA_CACHE_DIR=str(tmp_path), **ALONE).splitlines()
     assert len(results) == 2
 
 
@@ -268,7 +257,7 @@ from numba.core import caching; caching.tempfile.TemporaryFile = fail(30)
 
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
-def test_what_cannot_be_kept_costs_one_warning(tmp_path, failure):
+def test_what_cannot_be_kept_costs_one_warning(tmp_path, package, failure):
     broken = f"""
 import builtins, os
 def fail(number):
@@ -279,7 +268,8 @@ def fail(number):
     return failing
 {failure}
 """
-    *results, warning = run(broken + WARNED, "float32", "float64", NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
+    settings = {"NUMBA_CACHE_DIR": str(tmp_path), "path": [package]}
+    *results, warning = run(broken + WARNED, "float32", "float64", **settings).splitlines()
     assert len(results) == 2
     assert right(results[0], "float32")
     assert right(results[1], "float64")
@@ -315,6 +305,6 @@ def test_a_data_file_that_has_gone_is_written_anew(filled):
 
 def test_a_cache_that_is_removed_meanwhile_is_made_anew(tmp_path):
     cache = tmp_path / "cache"
-    gone = f"import fastlstm_kernels, shutil; shutil.rmtree({str(cache)!r})"
-    assert right(run(gone + ANSWER, "float64", NUMBA_CACHE_DIR=str(cache)).splitlines()[0])
+    gone = DELTA + f"delta('float32'); import shutil; shutil.rmtree({str(cache)!r})"
+    assert right(run(gone + ANSWER, "float64", NUMBA_CACHE_DIR=str(cache), **ALONE).splitlines()[0])
     assert answer(cache) == [1]

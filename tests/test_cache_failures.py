@@ -3,9 +3,9 @@
 import warnings
 
 import pytest
-from numba.core.caching import FunctionCache, NullCache
+from numba.core.caching import FunctionCache
 
-from fastlstm_kernels import cache
+from fastlstm_kernels import cache, places
 
 
 def kernel():
@@ -16,6 +16,7 @@ def kernel():
 def kept(monkeypatch, tmp_path):
     monkeypatch.setattr(cache, "_warned", [])
     monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("numba.config.CACHE_LOCATOR_CLASSES", "UserProvidedCacheLocator")
     return cache.KernelCache(kernel)
 
 
@@ -24,7 +25,7 @@ def fail(*_):
 
 
 def test_a_damaged_index_counts_as_empty(tmp_path):
-    entries = cache.Entries(str(tmp_path), "base", ("stamp",))
+    entries = places.Entries(str(tmp_path), "base", ("stamp",))
     entries.save(("key",), "kernel")
     assert entries.load(("key",)) == "kernel"
     for path in tmp_path.glob("*.nbi"):
@@ -46,12 +47,20 @@ def test_what_cannot_be_written_costs_one_warning(kept, monkeypatch):
         kept.save_overload((), None)
 
 
-def test_without_a_directory_nothing_is_kept(kept, monkeypatch):
-    monkeypatch.setattr(cache, "KernelCache", fail)
+def test_without_sources_nothing_is_kept(kept, monkeypatch):
+    monkeypatch.setattr("inspect.findsource", fail)
 
     class Dispatcher:
         py_func = kernel
 
-    with pytest.warns(cache.CacheWarning, match="no directory can be written"):
+    with pytest.warns(cache.CacheWarning, match="no sources can be read"):
         cache.enable(Dispatcher)
-    assert isinstance(Dispatcher._cache, NullCache)
+    assert not hasattr(Dispatcher, "_cache")
+
+
+def test_what_is_compiled_anew_is_forgotten_first(kept):
+    (place,) = kept._places
+    place._cache_file.save("key", "kernel")
+    assert place._cache_file.load("key") == "kernel"
+    kept.flush()
+    assert place._cache_file.load("key") is None

@@ -55,6 +55,7 @@ def test_others_can_read_the_arrays(path: Path) -> None:
     ({"a": [[1], [1, 2]]}, {}, ValueError),
     ({"a": numpy.zeros(2, numpy.longdouble)}, {}, TypeError),
     ({}, {"a": object()}, TypeError),
+    ({"a": numpy.ma.masked_equal([1.0, 2.0], 2)}, {}, TypeError),
 ])
 def test_what_no_file_can_hold(path: Path, arrays: Any, metadata: Any, error: Any) -> None:
     checkpoint.write(path, {}, {"old": 1})
@@ -77,12 +78,18 @@ def test_an_error_while_writing_leaves_the_old_file(path: Path, monkeypatch: pyt
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_what_a_killed_process_left_is_cleared(path: Path) -> None:
-    left = path.with_name(path.name + ".tmp")
-    left.mkdir()
-    (left / "half").write_bytes(b"12")
+def test_what_a_killed_process_left_is_cleared_and_nothing_else(path: Path) -> None:
+    left = path.with_name(path.name + ".fastlstm-0123abcd.tmp")
+    left.write_bytes(b"12")
+    theirs = [path.with_name(path.name + end) for end in (".tmp", ".fastlstm-01.tmp", ".fastlstm-0123abcd.tmp2")]
+    theirs[0].mkdir()
+    (theirs[0] / "file").write_bytes(b"1")
+    for file in theirs[1:]:
+        file.write_bytes(b"2")
     checkpoint.write(path, {}, {})
-    assert os.listdir(path.parent) == [path.name]
+    assert not left.exists()
+    assert {*path.parent.iterdir()} == {path, *theirs}
+    assert (theirs[0] / "file").exists()
 
 
 def test_a_link_stays_one(path: Path, tmp_path: Path) -> None:
@@ -115,11 +122,12 @@ def test_every_truncated_file_is_found(path: Path) -> None:
             checkpoint.read(path)
 
 
-def test_a_newer_format(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "FORMAT", 7)
+@pytest.mark.parametrize("newer", [checkpoint.FORMAT + 1, checkpoint.FORMAT + 6])
+def test_a_newer_format(path: Path, monkeypatch: pytest.MonkeyPatch, newer: int) -> None:
+    monkeypatch.setattr(checkpoint, "FORMAT", newer)
     checkpoint.write(path, {}, {})
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"format 7, which is newer .* which reads format 2"):
+    with pytest.raises(ValueError, match=rf"format {newer}, which is newer .* which reads format {checkpoint.FORMAT}"):
         checkpoint.read(path)
 
 

@@ -7,7 +7,9 @@ import pytest
 from tests.helpers import JIT_OFF
 from tests.processes import run
 
-pytestmark = pytest.mark.skipif(JIT_OFF, reason="kernels in plain Python use no threading layer")
+pytestmark = [
+    pytest.mark.process, pytest.mark.skipif(JIT_OFF, reason="kernels in plain Python use no threading layer")
+]
 
 LAYERS = ["workqueue", "omp", "tbb"]
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")

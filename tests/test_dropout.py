@@ -7,8 +7,9 @@ import numpy
 import pytest
 
 from fastlstm import nn, oracle
+from fastlstm.dropout import mask
 from tests.helpers import JIT_OFF
-from tests.stacks import LENGTHS, WIDE, by_oracle, close, ragged, run, same
+from tests.stacks import LENGTHS, WIDE, by_oracle, close, masks, ragged, run, same
 
 RATES = [
     {"dropout": 0.4}, {"recurrent_dropout": 0.4}, {"dropout": 0.3, "recurrent_dropout": 0.6},
@@ -18,16 +19,6 @@ rates = pytest.mark.parametrize("rates", RATES, ids=str)
 SHAPES = [{"layers": 2}, {"layers": 3, "bidirectional": True, "bias": False}]
 stacked = pytest.mark.parametrize("shape", SHAPES, ids=str)
 kinds = pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "ragged"])
-
-
-def masks(tape):
-    """What `oracle.stacked_lstm` takes."""
-    rows, found = tape.run.rows, {}
-    if tape.run.dropped:
-        found["between"] = [rows.give(factors) for factors in tape.run.dropped]
-    if len(tape.run.runs[0].mask):
-        found["recurrent"] = rows.unsorted(numpy.array([each.mask for each in tape.run.runs]))
-    return found
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -94,6 +85,17 @@ def test_everything_is_dropped_at_a_rate_of_one():
     assert not alone["dh_0"][:, [k for k, length in enumerate(LENGTHS) if length]].any()
     assert alone["dc_0"].all()
     assert numpy.isfinite(alone["y"]).all()
+
+
+@pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
+@pytest.mark.parametrize("rate", [0, 0.25, 0.9, 1])
+def test_a_mask_keeps_the_mean(rate, dtype):
+    drawn = mask(numpy.random.default_rng(0), (40, 1000), rate, numpy.dtype(dtype))
+    assert drawn.dtype == dtype
+    values = {0: {1}, 0.25: {0, dtype(1 / 0.75)}, 0.9: {0, dtype(1 / (1 - 0.9))}, 1: {0}}
+    assert set(numpy.unique(drawn)) == values[rate]
+    if rate < 1:
+        assert abs(drawn.mean(dtype=float) - 1) < 5 * (rate / (1 - rate) / drawn.size) ** 0.5 + 1e-7
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])

@@ -10,7 +10,10 @@ import pytest
 import fastlstm_kernels
 from tests.helpers import JIT_OFF
 
-pytestmark = pytest.mark.skipif(JIT_OFF or not hasattr(mmap, "PROT_READ"), reason="for compiled code on POSIX")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(JIT_OFF or not hasattr(mmap, "PROT_READ"), reason="for compiled code on POSIX"),
+]
 
 
 def python(*arguments):

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import fastlstm
-from fastlstm import LSTM, PerformanceWarning
+from fastlstm import LSTM, PerformanceWarning, compat, oracle
 from fastlstm.files import write_model
 from fastlstm.parameters import Buffer
 from tests.helpers import NAMES, assert_matches, flatten, one_hot, pair
@@ -244,3 +244,24 @@ def test_buffers_compare_layouts():
     a, b = (Buffer({"x": (2, n)}, numpy.dtype("f8")) for n in (1, 2))
     assert a.same_layout(a.empty_like())
     assert not a.same_layout(b)
+
+
+@pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
+@pytest.mark.parametrize("kind", [fastlstm.LSTM, compat.lstm])
+@pytest.mark.parametrize("logit", [0.0, 95.0, 800.0, 3e4])
+def test_the_loss_of_an_unlikely_class_is_that_of_its_logit(dtype, kind, logit):
+    """The output itself is smaller than any number that the dtype has."""
+    model = kind(1, 2, 1, dtype=dtype)
+    model.W_o, model.b_o = [[0], [0]], [0, logit]
+    expected = numpy.logaddexp(0, logit)
+    for X in ([[[1.0]]], numpy.ones((1, 1, 1))):
+        assert model.loss_function(X, [[[1.0, 0.0]]]) == pytest.approx(expected, rel=1e-6)
+    twin = oracle.LSTM(1, 2, 1)
+    twin.W_o, twin.b_o = numpy.zeros((2, 1)), numpy.array([0, logit])
+    assert twin.loss_function([numpy.ones((1, 1))], [numpy.array([[1.0, 0.0]])]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_squared_error_of_a_float32_model_may_be_larger_than_float32():
+    model = fastlstm.LSTM(1, 1, 1, dtype=numpy.float32, afuncs=["tanh", "tanh", "identity"])
+    model.W_o, model.b_o = [[0]], [3e30]
+    assert model.loss_function([[[1.0]]], [[[0.0]]]) == pytest.approx(4.5e60, rel=1e-6)

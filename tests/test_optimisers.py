@@ -308,6 +308,7 @@ def test_the_base_class_is_no_optimiser():
         base._apply(numpy.ones(3), numpy.ones(3), numpy.ones(3), {}, 1)
 
 
+@pytest.mark.process
 def test_importing_fastlstm_does_not_import_training():
     code = "import sys, fastlstm; print('fastlstm.train' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -25,7 +25,7 @@ def chained(monkeypatch, wanted):
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "ragged"])
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-@pytest.mark.parametrize("layers", [2, 3])
+@pytest.mark.parametrize("layers", [2, 3, 5])
 @pytest.mark.parametrize("chunks", ["one", "many"])
 def test_a_chain_gives_the_bits_of_layers_one_by_one(monkeypatch, lengths, dropout, layers, chunks):
     monkeypatch.setattr("fastlstm.pair.TURN", 5)
@@ -105,7 +105,7 @@ def test_a_deep_narrow_stack_learns_the_same_on_any_number_of_threads():
     for threads in (1, 2, 5):
         layer = nn.LSTM(2, hidden, 4, seed=0, n_threads=threads)
         y, state, tape = layer.forward(x)
-        found.append([y, *state, layer.backward(tape, y, state)[0], layer.gradients.flat])
+        found.append([y, *state, layer.backward(tape, y, state)[0], layer.gradients.flat, layer(x)[0]])
     for others in found[1:]:
         for one, other in zip(found[0], others, strict=True):
             numpy.testing.assert_array_equal(one, other)

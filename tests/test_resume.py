@@ -206,6 +206,7 @@ def test_files_that_are_no_trainer(path: Path) -> None:
         train.Trainer.load(path)
 
 
+@pytest.mark.process
 def test_ctrl_c_in_a_process_of_its_own(path: Path) -> None:
     """During an update it waits for its end, and while data are waited for it acts at once; then all goes on."""
     child = processes.start("""
@@ -256,6 +257,7 @@ say("done")
     assert_same(train.Trainer.load(path), whole)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children")
 def test_kills() -> None:
     count = 1 if JIT_OFF else 4

@@ -52,24 +52,31 @@ def test_saved_after_any_update(path: Path, make: Any) -> None:
     lambda: train.Adam(Warmup(Plateau(0.1, 0.5, patience=1), 3), (Plateau(0.9, 0.7, patience=0), 0.99)),
 ])
 def test_a_plateau_goes_on(path: Path, make: Any) -> None:
-    losses = [3.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0]
+    """It follows a validation loss that only grows."""
+    worse, epochs = [(x, -y) for x, y in chunks([3])], 5
 
     def run(stop: int | None) -> train.Trainer:
         ours = trainer(make())
-        for epoch, loss in enumerate(losses):
-            if epoch == stop:
-                ours = reloaded(ours, path)
-            ours.fit(chunks(LENGTHS), updates=2)
-            ours.optimizer.observe(loss)
+        if stop is not None:
+            ours.fit(chunks(LENGTHS), epochs=epochs, updates=stop, validation=worse)
+            ours = reloaded(ours, path)
+        ours.fit(chunks(LENGTHS), epochs=epochs - ours.epoch, validation=worse)
         return ours
 
     whole = run(None)
     assert all(schedule.state()["value"] < 0.5 for schedule in whole.optimizer.schedules.values())
-    for stop in range(len(losses)):
+    for stop in range(0, whole.updates, 5):
         ours = run(stop)
         assert_same(ours, whole)
         for name, schedule in whole.optimizer.schedules.items():
             assert schedule.state() == ours.optimizer.schedules[name].state()
+
+
+def test_a_plateau_needs_a_validation_loss() -> None:
+    ours = trainer(train.SGD(Warmup(Plateau(0.1), 3)))
+    with pytest.raises(ValueError, match="the optimizer's schedule follows the validation loss, got no validation"):
+        ours.fit(chunks(LENGTHS))
+    assert ours.updates == 0
 
 
 @pytest.mark.parametrize(("make", "words"), [
@@ -121,7 +128,7 @@ def test_a_schedule_of_another_kind_begins_anew(path: Path) -> None:
     ours = trainer(train.SGD(Plateau(0.1, patience=0), 0.5))
     for loss in (1.0, 2.0):
         ours.optimizer.observe(loss)
-    ours.fit(chunks(LENGTHS))
+    ours.fit(chunks(LENGTHS), validation=chunks([1]))
     given = train.SGD(ExponentialDecay(0.1, 0.9), Plateau(0.9))
     found = reloaded(ours, path, optimizer=given).optimizer
     assert found is given

@@ -78,11 +78,12 @@ def test_many_windows_share_a_store_in_several_turns(monkeypatch, threads):
         numpy.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_windows_of_sequences_that_outlast_others(rng, stride):
-    """Their rows lie closer together once the others have ended."""
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("lengths", [(8, 8, 8, 8, 3), (20, 10, 10, 10, 10)], ids=str)
+def test_windows_of_sequences_that_outlast_others(rng, stride, lengths):
+    """Their rows lie closer together once the others have ended, in the middle of a group perhaps."""
     model = LSTM(2, 1, 2, 0, bptt_truncate=1, bptt_stride=stride, n_threads=1)
-    X, Y = ([rng.standard_normal((n, width)) for n in (8, 8, 8, 8, 3)] for width in (2, 1))
+    X, Y = ([rng.standard_normal((n, width)) for n in lengths] for width in (2, 1))
     d_x = model.back_propagate_through_time(X, Y)[-1]
     for x, y, found in zip(X, Y, d_x, strict=True):
         numpy.testing.assert_array_equal(model.back_propagate_through_time(x, y)[-1], found)

@@ -144,6 +144,7 @@ print(*(sum(f.stats.cache_hits.values()) for f in (stepped, at_once)))
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(JIT_OFF, reason="nothing is compiled")
 def test_a_users_compiled_function_is_kept_on_disk(tmp_path):
     script = tmp_path / "script.py"

@@ -102,6 +102,7 @@ def use(model, tmp):
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(JIT_OFF, reason="nothing is compiled")
 @pytest.mark.parametrize("dtypes", [("float32",), ("float64",), ("float32", "float64")], ids=str)
 def test_afterwards_no_call_compiles(tmp_path, dtypes):
@@ -118,6 +119,7 @@ for dtype in {dtypes!r}:
 """)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(JIT_OFF, reason="nothing is compiled")
 def test_it_compiles_for_the_dtypes_given_only():
     run(f"""

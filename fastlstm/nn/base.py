@@ -19,15 +19,25 @@ class Layer:
         Mappings of torch's names to arrays, each over one flat array. Change them in place.
     """
 
-    parameters: Buffer
-    gradients: Buffer
+    _parameters: Buffer
+    _gradients: Buffer
+
+    @property
+    def parameters(self) -> Buffer:
+        """The layer's arrays under torch's names."""
+        return self._parameters
+
+    @property
+    def gradients(self) -> Buffer:
+        """Gradients at `parameters`, which `backward` adds to."""
+        return self._gradients
 
     def _draw(
         self, shapes: Mapping[str, tuple[int, ...]], dtype: numpy.dtype[Any], bound: float, seed: Any
     ) -> None:
         """Make both buffers, with initial parameters uniform on ± bound."""
-        self.parameters = Buffer(shapes, dtype)
-        self.gradients = self.parameters.empty_like()
+        self._parameters = Buffer(shapes, dtype)
+        self._gradients = self.parameters.empty_like()
         self.parameters.flat[:] = numpy.random.default_rng(seed).uniform(-bound, bound, self.parameters.flat.size)
 
     def generators(self) -> list[numpy.random.Generator]:
@@ -69,4 +79,4 @@ class Layer:
 
     def _move(self, parameters: Buffer, gradients: Buffer) -> None:
         """Take other buffers of the same layout for one's own."""
-        self.parameters, self.gradients = parameters, gradients
+        self._parameters, self._gradients = parameters, gradients

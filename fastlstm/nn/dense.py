@@ -8,8 +8,9 @@ import numpy.typing
 
 from fastlstm import affine, checks
 from fastlstm.checks import Array
+from fastlstm.nn import given
 from fastlstm.nn.base import Layer
-from fastlstm.workspace import fresh, kept
+from fastlstm.workspace import fresh
 from fastlstm_kernels.activations import IDENTITY
 
 
@@ -20,12 +21,15 @@ class DenseTape:
     Attributes
     ----------
     x : (..., input) array
-        The input; the user's own array where no copy was needed.
+        The input.
+    there : (T, batch) bool array or None
+        Which steps there are; None for all.
     owner : Dense
         The layer that made it.
     """
 
     x: Array
+    there: Array | None
     owner: "Dense"
 
 
@@ -74,12 +78,13 @@ class Dense(Layer):
         self.bias = bool(bias)
         self.n_threads = checks.optional_integer("n_threads", n_threads, 1)
         self.dtype = checks.float_dtype(dtype)
+        self.batch_first = None  # rows are all alike
         shapes: dict[str, tuple[int, ...]] = {"weight": (self.output_size, self.input_size)}
         if bias:
             shapes["bias"] = (self.output_size,)
         self._draw(shapes, self.dtype, self.input_size**-0.5, seed)
 
-    def __call__(self, input: Any, state: None = None) -> tuple[Array, None]:
+    def __call__(self, input: Any, state: None = None, lengths: Any = None) -> tuple[Array, None]:
         """Outputs, keeping nothing else.
 
         Parameters
@@ -87,30 +92,33 @@ class Dense(Layer):
         input : (..., input) array
             (T, batch, input), say.
         state : None
+        lengths : (batch,) integers, optional
+            Steps of each sequence of an input (T, batch, input); what it has behind them does not count.
 
         Returns
         -------
         output : (..., output) array
+            Zero behind the end of a sequence.
         state : None
 
         Raises
         ------
         TypeError, ValueError
-            The input does not fit the layer, or there is a state.
+            Input or lengths do not fit the layer or each other, or there is a state.
 
         Notes
         -----
         2 · rows · input · output flops.
         """
-        output, _, _ = self.forward(input, state)
+        output, _, _ = self._record(input, state, lengths, False)
         return output, None
 
-    def forward(self, input: Any, state: None = None) -> tuple[Array, None, DenseTape]:
+    def forward(self, input: Any, state: None = None, lengths: Any = None) -> tuple[Array, None, DenseTape]:
         """Outputs, keeping what `backward` needs.
 
         Parameters
         ----------
-        input, state
+        input, state, lengths
             As for a call of the layer.
 
         Returns
@@ -118,24 +126,35 @@ class Dense(Layer):
         output, state
             As from a call of the layer.
         tape : DenseTape
-            For `backward`; it holds `input` itself where no copy was needed.
+            For `backward`; it holds a copy of `input`.
 
         Raises
         ------
         TypeError, ValueError
             As from a call of the layer.
         """
+        return self._record(input, state, lengths, True)
+
+    def _record(
+        self, input: Any, state: None, lengths: Any, own_input: bool, own_output: bool = True
+    ) -> tuple[Array, None, DenseTape]:
+        """`forward`, whose tape holds `input` itself where that may be; the output is never part of it."""
         array = checks.real_array("input", input)
         if not array.ndim or array.shape[-1] != self.input_size:
             raise ValueError(f"input must have shape (..., {self.input_size}), got {array.shape}")
         _no_state("state", state)
+        there = None if lengths is None else given.there(lengths, array.shape, False)
         x = checks.kernel_array(array, self.dtype)
+        if own_input:
+            x = checks.apart(x, array)
         rows = x.reshape(-1, self.input_size)
         output = fresh("output", (*x.shape[:-1], self.output_size), self.dtype)
         flat = output.reshape(-1, self.output_size)
         bias = self.parameters["bias"] if self.bias else numpy.zeros(self.output_size, self.dtype)
         affine.forwards(rows, self.parameters["weight"], bias, IDENTITY, flat, flat, self.n_threads)
-        return output, None, DenseTape(x, self)
+        if there is not None:
+            output[~there] = 0
+        return output, None, DenseTape(x, there, self)
 
     def backward(
         self, tape: DenseTape, dy: Any, dstate: None = None, truncate: int | None = None, stride: int = 1
@@ -147,7 +166,7 @@ class Dense(Layer):
         tape : DenseTape
             From `forward` of this layer, whose parameters have not changed since.
         dy : array like the output
-            Gradient of the loss at it.
+            Gradient of the loss at it; what it has behind the end of a sequence does not count.
         dstate : None
         truncate, stride
             As the layers with a state take them. There is no way back in time here: they change nothing.
@@ -170,15 +189,17 @@ class Dense(Layer):
         checks.optional_integer("truncate", truncate, 0)
         checks.integer("stride", stride, 1)
         x, dtype, (n, k) = tape.x.reshape(-1, self.input_size), self.dtype, self.parameters["weight"].shape
-        delta = checks.shaped_array("dy", dy, (*tape.x.shape[:-1], n), dtype).reshape(-1, n)
+        delta = checks.shaped_array("dy", dy, (*tape.x.shape[:-1], n), dtype)
+        if tape.there is not None:
+            delta = numpy.where(tape.there[..., None], delta, dtype.type(0))
+        delta = delta.reshape(-1, n)
         d_x = fresh("d_x", tape.x.shape, dtype)
         if not len(x):
             return d_x, None
-        d_w, d_b = kept("dense_w", (n, k), dtype), kept("dense_b", (n,), dtype)
-        affine.backwards(delta, x, self.parameters["weight"], d_w, d_b, d_x.reshape(-1, k), self.n_threads)
-        self.gradients["weight"][...] += d_w
-        if self.bias:
-            self.gradients["bias"][...] += d_b
+        d_b = self.gradients["bias"] if self.bias else numpy.zeros(n, dtype)
+        affine.backwards(
+            delta, x, self.parameters["weight"], self.gradients["weight"], d_b, d_x.reshape(-1, k), self.n_threads
+        )
         return d_x, None
 
     def config(self) -> dict[str, Any]:

@@ -45,6 +45,29 @@ def lengths(value: Any, duration: int, batch: int) -> Array:
     return array.astype(numpy.intp)
 
 
+def there(value: Any, shape: tuple[int, ...], batch_first: bool) -> Array:
+    """Which steps of which sequences there are, as a bool array of the first two axes of `shape`.
+
+    Parameters
+    ----------
+    value : (batch,) integers
+        Steps of each sequence.
+    shape : tuple of int
+        (T, batch, ...), or (batch, T, ...) with `batch_first`.
+    batch_first : bool
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `lengths`, or there is no batch axis.
+    """
+    if len(shape) < 3:
+        raise ValueError(f"lengths must be None for an input without a batch axis, got {value!r}")
+    batch, duration = shape[:2] if batch_first else shape[1::-1]
+    steps = numpy.arange(duration)[:, None] < lengths(value, duration, batch)
+    return steps.T if batch_first else steps
+
+
 def rate(name: str, value: Any) -> float:
     """A probability.
 

@@ -208,18 +208,16 @@ class LSTM(Layer):
         Returns
         -------
         output, (h_n, c_n)
-            As from a call of the layer. `output` may be the tape's own record of the hidden states: copy it before
-            changing it in place, if `backward` is still to come.
+            As from a call of the layer.
         tape : Tape
-            For `backward`; it holds about 7 · T · batch · hidden numbers a layer and direction, and `input` itself
-            where no copy was needed.
+            For `backward`; it holds about 7 · T · batch · hidden numbers a layer and direction, and a copy of `input`.
 
         Raises
         ------
         TypeError, ValueError
             As from a call of the layer.
         """
-        return self._run(input, state, lengths, keep=True)
+        return self._record(input, state, lengths, True, True)
 
     def backward(
         self, tape: Tape, dy: Any, dstate: Any = None, truncate: int | None = None, stride: int = 1
@@ -269,7 +267,7 @@ class LSTM(Layer):
         final = None if dstate is None else self._states("dstate", dstate, rows, batched)
         d_x, d_h, d_c = stack.backwards(
             self._cells(), tape.run, rows.take(delta if batched else delta[:, None]), final, reach, stride,
-            self._gradients(), self.n_threads,
+            self._cell_gradients(), self.n_threads,
         )
         return self._as_given(rows, d_x, batched), self._states_as_given(rows, d_h, d_c, batched)
 
@@ -363,7 +361,7 @@ class LSTM(Layer):
         weights = Weights(w, u, bias, ORDER, (TANH, TANH))
         return ProjectedCell(weights, others[-1]) if self.proj_size else Cell(weights)
 
-    def _gradients(self) -> list[Gradients]:
+    def _cell_gradients(self) -> list[Gradients]:
         return [
             Gradients(v[0], v[1], v[2 : 2 + 2 * self.bias], v[-1] if self.proj_size else NO_PROJECTION)
             for v in self._named(self.gradients)
@@ -397,14 +395,23 @@ class LSTM(Layer):
         if dstate is not None:
             self._states("dstate", dstate, tape.run.rows, tape.batched)
 
-    def _run(self, input: Any, state: Any, lengths: Any, keep: bool) -> tuple[Array, State, Tape]:
+    def _record(
+        self, input: Any, state: Any, lengths: Any, own_input: bool, own_output: bool
+    ) -> tuple[Array, State, Tape]:
+        """`forward`, whose tape may hold `input` itself, and the output, unless it is to hold its own."""
+        output, final, tape = self._run(input, state, lengths, True, own_input)
+        return checks.apart(output, tape.run.runs[-1].hidden) if own_output else output, final, tape
+
+    def _run(
+        self, input: Any, state: Any, lengths: Any, keep: bool, own_input: bool = False
+    ) -> tuple[Array, State, Tape]:
         array = checks.real_array("input", input)
         if array.ndim not in (2, 3) or array.shape[-1] != self.input_size:
             raise ValueError(f"input must have shape (T, batch, {self.input_size}) or (T, {self.input_size}), or with "
                              f"batch_first (batch, T, {self.input_size}); got {array.shape}")
         batched = array.ndim == 3
-        array = checks.kernel_array(array, self.dtype)
-        x = array if batched else array[:, None]
+        x = checks.kernel_array(array, self.dtype)
+        x = x if batched else x[:, None]
         batch_first = self.batch_first and batched
         batch, duration = x.shape[:2] if batch_first else x.shape[1::-1]
         if lengths is None:
@@ -419,9 +426,8 @@ class LSTM(Layer):
         else:
             h, c = self._states("state", state, rows, batched)
         masks, dropped = self._drop(rows) if keep else ([], [])
-        run, output, h_n, c_n = stack.forwards(
-            self._cells(), rows, rows.take(x), h, c, keep, masks, dropped, self.n_threads
-        )
+        x = checks.apart(rows.take(x), array) if own_input else rows.take(x)
+        run, output, h_n, c_n = stack.forwards(self._cells(), rows, x, h, c, keep, masks, dropped, self.n_threads)
         final = self._states_as_given(rows, h_n, c_n, batched)
         return self._as_given(rows, output, batched), final, Tape(run, batched, self)
 

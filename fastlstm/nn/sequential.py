@@ -6,7 +6,9 @@ from typing import Any, TypeAlias
 
 import numpy
 
+from fastlstm import checks
 from fastlstm.checks import Array
+from fastlstm.nn import given
 from fastlstm.nn.base import Layer
 from fastlstm.nn.dense import Dense
 from fastlstm.nn.lstm import LSTM
@@ -23,11 +25,14 @@ class SequentialTape:
     ----------
     tapes : tuple
         Those of the layers.
+    there : bool array or None
+        Which steps of which sequences there are; None for all.
     owner : Sequential
         The layer that made it.
     """
 
     tapes: tuple[Any, ...]
+    there: Array | None
     owner: "Sequential"
 
 
@@ -68,14 +73,19 @@ class Sequential(Layer):
 
     def __init__(self, *layers: Any) -> None:
         _check(layers)
-        self.layers = layers
+        self._layers = layers
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
         self.dtype = layers[0].dtype
-        self.batch_first = next((b for b in map(_batch_first, layers) if b is not None), None)
+        self.batch_first = next((layer.batch_first for layer in layers if layer.batch_first is not None), None)
         parameters, gradients = (
             _joined([getattr(layer, name) for layer in layers]) for name in ("parameters", "gradients")
         )
         self._move(parameters, gradients)
+
+    @property
+    def layers(self) -> tuple[Any, ...]:
+        """The layers, in order."""
+        return self._layers
 
     def _move(self, parameters: Buffer, gradients: Buffer) -> None:
         super()._move(parameters, gradients)
@@ -86,7 +96,7 @@ class Sequential(Layer):
         self.__dict__.update(state)
         self._move(self.parameters, self.gradients)  # the layers came with copies of theirs
 
-    def __call__(self, input: Any, state: Any = None) -> tuple[Array, States]:
+    def __call__(self, input: Any, state: Any = None, lengths: Any = None) -> tuple[Array, States]:
         """Run over a sequence, keeping nothing but the result.
 
         Parameters
@@ -95,37 +105,40 @@ class Sequential(Layer):
             As the first layer takes it.
         state : tuple, optional
             The initial state of each layer; those of a call without one by default.
+        lengths : (batch,) integers, optional
+            Steps of each sequence, from 0 to T in any order; what `input` has behind them does not count.
 
         Returns
         -------
         output : array
-            As the last layer gives it.
+            As the last layer gives it; zero behind the end of a sequence.
         state : tuple
-            The final state of each layer; None for a `Dense`.
+            The final state of each layer, after each sequence's own last step; None for a `Dense`.
 
         Raises
         ------
         TypeError, ValueError
-            Input or state do not fit the layers or each other.
+            Input, state or lengths do not fit the layers or each other.
         """
         finals = []
+        there = self._there(input, lengths)
         for layer, initial in zip(self.layers, self._each("state", state), strict=True):
-            input, final = layer(input, initial)
+            input, final = layer(input, initial, lengths if layer.batch_first is not None else None)
             finals.append(final)
-        return input, tuple(finals)
+        return _ended(input, there), tuple(finals)
 
-    def forward(self, input: Any, state: Any = None) -> tuple[Array, States, SequentialTape]:
+    def forward(self, input: Any, state: Any = None, lengths: Any = None) -> tuple[Array, States, SequentialTape]:
         """Run over a sequence, keeping what `backward` needs.
 
         Parameters
         ----------
-        input, state
+        input, state, lengths
             As for a call of the layer.
 
         Returns
         -------
         output, state
-            As from a call of the layer; the output may be part of the tape, as that of `LSTM.forward`.
+            As from a call of the layer.
         tape : SequentialTape
             For `backward`.
 
@@ -134,12 +147,22 @@ class Sequential(Layer):
         TypeError, ValueError
             As from a call of the layer.
         """
-        finals, tapes = [], []
-        for layer, initial in zip(self.layers, self._each("state", state), strict=True):
-            input, final, tape = layer.forward(input, initial)
+        return self._record(input, state, lengths, True, True)
+
+    def _record(
+        self, input: Any, state: Any, lengths: Any, own_input: bool, own_output: bool
+    ) -> tuple[Array, States, SequentialTape]:
+        """See `LSTM._record`."""
+        finals, tapes, last = [], [], len(self.layers) - 1
+        there = self._there(input, lengths)
+        for k, (layer, initial) in enumerate(zip(self.layers, self._each("state", state), strict=True)):
+            input, final, tape = layer._record(
+                input, initial, lengths if layer.batch_first is not None else None, own_input and k == 0,
+                own_output and k == last,
+            )
             finals.append(final)
             tapes.append(tape)
-        return input, tuple(finals), SequentialTape(tuple(tapes), self)
+        return _ended(input, there), tuple(finals), SequentialTape(tuple(tapes), there, self)
 
     def backward(
         self, tape: SequentialTape, dy: Any, dstate: Any = None, truncate: int | None = None, stride: int = 1
@@ -151,7 +174,7 @@ class Sequential(Layer):
         tape : SequentialTape
             From `forward` of this layer, whose parameters have not changed since.
         dy : array like the output
-            Gradient of the loss at it.
+            Gradient of the loss at it; what it has behind the end of a sequence does not count.
         dstate : tuple, optional
             Gradients of the loss at the final state of each layer, None for zeros.
         truncate, stride
@@ -170,6 +193,9 @@ class Sequential(Layer):
         """
         self._check_final(tape, dstate)
         initial = []
+        if tape.there is not None:
+            dy = checks.shaped_array("dy", dy, (*tape.there.shape, self.output_size), self.dtype)
+            dy = numpy.where(tape.there[..., None], dy, self.dtype.type(0))
         back = zip(self.layers, tape.tapes, self._each("dstate", dstate), strict=True)
         for layer, held, final in reversed(list(back)):
             dy, d_state = layer.backward(held, dy, final, truncate, stride)
@@ -194,6 +220,10 @@ class Sequential(Layer):
             raise ValueError(f"{name} must have {len(self.layers)} entries, one for each layer, got {len(state)}")
         return tuple(state)
 
+    def _there(self, input: Any, lengths: Any) -> Array | None:
+        """Which steps of which sequences there are; None for all."""
+        return None if lengths is None else given.there(lengths, numpy.shape(input), bool(self.batch_first))
+
     def _check_final(self, tape: SequentialTape, dstate: Any) -> None:
         self._check_tape(tape)
         for layer, held, final in zip(self.layers, tape.tapes, self._each("dstate", dstate), strict=True):
@@ -203,8 +233,11 @@ class Sequential(Layer):
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
 
-def _batch_first(layer: Any) -> bool | None:
-    return None if isinstance(layer, Dense) else layer.batch_first
+def _ended(output: Array, there: Array | None) -> Array:
+    """The output with zeros behind the end of each sequence, where a dense layer has left its bias."""
+    if there is not None:
+        output[~there] = 0
+    return output
 
 
 def _check(layers: tuple[Any, ...]) -> None:
@@ -221,7 +254,7 @@ def _check(layers: tuple[Any, ...]) -> None:
         if layer.input_size != before.output_size:
             raise ValueError(f"layer {k} must take {before.output_size} inputs, as many as layer {k - 1} gives, "
                              f"got {layer.input_size}")
-    if {True, False} <= {_batch_first(layer) for layer in layers}:
+    if {True, False} <= {layer.batch_first for layer in layers}:
         raise ValueError("batch_first must be the same for all layers, got True and False")
 
 

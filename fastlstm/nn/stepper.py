@@ -40,6 +40,7 @@ class Level:
         self._cells = numpy.zeros((count, batch_size, lanes(dtype)), dtype)
         self.hidden = numpy.zeros((2, batch_size, size), dtype)
         self.outputs, self.now = list(self.hidden), 0
+        self._shown = _to_be_read(self.hidden)
         flops = 8 * batch_size * size * (inputs + size)
         self._n_threads, self._flops = n_threads, flops if flops >= 2 * LONG else 0
 
@@ -53,6 +54,10 @@ class Level:
             step(x, self._panels, self._z, self._cells, self.hidden, now, 1)
         self.now = now = 1 - now
         return self.outputs[now]
+
+    def shown(self) -> Array:
+        """The newest output, to be read only: it is the state that the next step begins with."""
+        return self._shown[self.now]
 
     def state(self) -> State:
         """Copies of the hidden and the cell state."""
@@ -80,6 +85,7 @@ class Level:
     def _renew(self) -> None:
         self.hidden = self.hidden.copy()
         self.outputs = list(self.hidden)
+        self._shown = _to_be_read(self.hidden)
 
 
 class ProjectedLevel(Level):
@@ -91,6 +97,7 @@ class ProjectedLevel(Level):
         self._bias = numpy.zeros(cell.output_size, cell.projection.dtype)
         self._both = numpy.zeros((batch_size, self._inputs + cell.output_size), cell.projection.dtype)
         self._projected = numpy.zeros((2, batch_size, cell.output_size), cell.projection.dtype)
+        self._shown = _to_be_read(self._projected)
 
     def advance(self, x: Array) -> Array:
         """As `Level.advance`."""
@@ -127,6 +134,7 @@ class ProjectedLevel(Level):
     def _renew(self) -> None:
         super()._renew()
         self._projected = self._projected.copy()
+        self._shown = _to_be_read(self._projected)
 
 
 class Stepper:
@@ -165,8 +173,8 @@ class Stepper:
         Returns
         -------
         (batch, output) array
-            The output of the last layer, to be read only; overwritten by the step after the next, so copy what is to be
-            kept.
+            The output of the last layer: read-only, and overwritten by the step after the next, so copy what is to be
+            kept or changed.
 
         Raises
         ------
@@ -186,7 +194,7 @@ class Stepper:
             x[...] = input
         for level in self._levels:
             x = level.advance(x)
-        return x
+        return level.shown()
 
     @property
     def state(self) -> State:
@@ -230,3 +238,11 @@ class Stepper:
         Stepper.__init__(self, *made)
         for level, parts in zip(self._levels, held, strict=True):
             level.resume(parts)
+
+
+def _to_be_read(arrays: Array) -> list[Array]:
+    """Views of several arrays that cannot be written."""
+    views = list(arrays)
+    for view in views:
+        view.flags.writeable = False
+    return views

@@ -1,7 +1,9 @@
-"""Losses of outputs (..., n) and their gradients in plain NumPy: means over the rows that have a target.
+"""Losses of outputs (..., n) and their gradients in plain NumPy, in float64: means over the rows that have a target.
 
-A mask, of the outputs' shape or that without the last axis, is set where there is a target; what else stands in
-`targets` does not count. Without any target the mean is NaN and the gradient zero.
+A mask, of the outputs' shape or that without the last axis, is set where there is a target. Losses are multiplied by
+`sample_weight`, of either shape; their mean is divided by the sum of the rows' weights, each the largest of its
+elements' weights. Where a weight is zero there is no target, and whatever stands there does not count. Without any
+target the mean is NaN and the gradient zero.
 """
 
 import numpy
@@ -9,35 +11,48 @@ import numpy
 from fastlstm.oracle.activations import Array
 
 
-def huber(outputs: Array, targets: Array, mask: Array | None = None, delta: float = 1.0) -> tuple[float, Array]:
-    """Σ of ½ e² where |e| <= delta, else delta (|e| - ½ delta), with e = outputs - targets (Huber 1964).
+def huber(
+    outputs: Array, targets: Array, mask: Array | None = None, delta: float = 1.0, weight: Array | None = None,
+    sample_weight: Array | None = None,
+) -> tuple[float, Array]:
+    """Σ w l(e), with l(e) = ½ e² where |e| <= delta, else delta (|e| - ½ delta), e = outputs - targets (Huber 1964).
 
     Parameters
     ----------
     outputs, targets : (..., n) arrays
     mask : (...) or (..., n) bool array, optional
     delta : float
+    weight : (n,) array, optional
+        w, which the mean is not divided by; ones by default.
+    sample_weight : (...) or (..., n) array, optional
 
     Returns
     -------
     value : float
-    gradient : (..., n) array
+    gradient : (..., n) float64 array
     """
-    elements = _elements(outputs, mask)
-    error = numpy.where(elements, outputs, 0) - numpy.where(elements, targets, 0)
+    features = numpy.ones(outputs.shape[-1]) if weight is None else numpy.asarray(weight)
+    counted = numpy.where(features > 0, _counted(outputs.shape, mask, sample_weight), 0)
+    error = numpy.where(counted > 0, outputs, 0).astype(float) - numpy.where(counted > 0, targets, 0)
     reach = numpy.minimum(numpy.abs(error), delta)
-    losses = reach * (numpy.abs(error) - 0.5 * reach)
-    slopes = numpy.clip(error, -delta, delta)
-    return _mean(losses.sum(axis=-1), slopes, numpy.asarray(elements.any(axis=-1)))
+    losses = features * reach * (numpy.abs(error) - 0.5 * reach)
+    slopes = features * numpy.clip(error, -delta, delta)
+    return _mean((counted * losses).sum(axis=-1), counted * slopes, counted.max(axis=-1))
 
 
-def squared_error(outputs: Array, targets: Array, mask: Array | None = None) -> tuple[float, Array]:
-    """½ Σ (outputs - targets)²; parameters and results as of `huber`."""
-    return huber(outputs, targets, mask, numpy.inf)
+def squared_error(
+    outputs: Array, targets: Array, mask: Array | None = None, weight: Array | None = None,
+    sample_weight: Array | None = None,
+) -> tuple[float, Array]:
+    """½ Σ w (outputs - targets)²; parameters and results as of `huber`."""
+    return huber(outputs, targets, mask, numpy.inf, weight, sample_weight)
 
 
-def cross_entropy(outputs: Array, targets: Array, mask: Array | None = None) -> tuple[float, Array]:
-    """-Σ y log softmax(outputs), for a row y of weights, or a label for the row that is one there.
+def cross_entropy(
+    outputs: Array, targets: Array, mask: Array | None = None, weight: Array | None = None,
+    sample_weight: Array | None = None, ignore_index: int | None = None,
+) -> tuple[float, Array]:
+    """-Σ w y log softmax(outputs), for a row y of weights, or a label for the row that is one there.
 
     The logarithm is that of a sum of exponentials from which the largest has been taken off.
 
@@ -48,31 +63,48 @@ def cross_entropy(outputs: Array, targets: Array, mask: Array | None = None) -> 
     targets : (...) int array, or (..., n) array
         Labels, or rows of weights.
     mask : (...) bool array, optional
+    weight : (n,) array, optional
+        w of each class; ones by default. Those of labels are multiplied with the rows' weights, and so the mean is
+        divided by them; those of rows of weights are not.
+    sample_weight : (...) array, optional
+    ignore_index : int, optional
+        Rows of this label have no target.
 
     Returns
     -------
     value : float
-    gradient : (..., n) array
+    gradient : (..., n) float64 array
     """
-    rows = numpy.ones(outputs.shape[:-1], bool) if mask is None else mask
-    z = numpy.where(rows[..., None], outputs, 0)
+    n = outputs.shape[-1]
+    classes = numpy.ones(n) if weight is None else numpy.asarray(weight, float)
+    counted = _counted(outputs.shape, mask, sample_weight)[..., 0]
     if targets.shape == outputs.shape:
-        weights = numpy.where(rows[..., None], targets, 0)
+        y = classes * numpy.where((counted[..., None] > 0) & (classes > 0), targets, 0)
     else:
-        weights = numpy.eye(outputs.shape[-1])[numpy.where(rows, targets, 0)] * rows[..., None]
+        if ignore_index is not None:
+            counted = numpy.where(targets == ignore_index, 0, counted)
+        labels = numpy.where(counted > 0, targets, 0)
+        counted = counted * classes[labels]
+        y = numpy.eye(n)[labels] * (counted > 0)[..., None]
+    z = numpy.where(y.any(axis=-1, keepdims=True), outputs, 0).astype(float)
     below = z - z.max(axis=-1, keepdims=True)
     powers = numpy.exp(below)
     total = powers.sum(axis=-1, keepdims=True)
-    terms = numpy.multiply(weights, numpy.log(total) - below, out=numpy.zeros_like(z), where=weights != 0)
-    slopes = weights.sum(axis=-1, keepdims=True) * powers / total - weights
-    return _mean(terms.sum(axis=-1), slopes, rows)
+    terms = numpy.multiply(y, numpy.log(total) - below, out=numpy.zeros_like(z), where=y != 0)
+    slopes = y.sum(axis=-1, keepdims=True) * powers / total - y
+    return _mean(counted * terms.sum(axis=-1), counted[..., None] * slopes, counted)
 
 
-def _elements(outputs: Array, mask: Array | None) -> Array:
-    given = numpy.asarray(True if mask is None else mask)
-    return numpy.broadcast_to(given if given.ndim in (0, outputs.ndim) else given[..., None], outputs.shape)
+def _counted(shape: tuple[int, ...], mask: Array | None, sample_weight: Array | None) -> Array:
+    """The weight of each element, zero where the mask is not set."""
+
+    def spread(given: Array) -> Array:
+        return numpy.broadcast_to(given if given.ndim == len(shape) else given[..., None], shape)
+
+    weights = numpy.ones(shape) if sample_weight is None else spread(numpy.asarray(sample_weight, float))
+    return weights if mask is None else numpy.where(spread(numpy.asarray(mask)), weights, 0)
 
 
 def _mean(losses: Array, slopes: Array, rows: Array) -> tuple[float, Array]:
-    count = int(rows.sum())
-    return (float(losses.sum()) / count if count else float("nan")), slopes / max(1, count)
+    total = float(rows.sum())
+    return (float(losses.sum()) / total if total else float("nan")), slopes / (total or 1)

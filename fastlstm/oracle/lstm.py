@@ -57,7 +57,7 @@ def initial_parameters(input_size: int, output_size: int, hidden_size: int, seed
 
 
 def loss(kind: str, Os: Array, Y: Array) -> Array:
-    """Loss of each time step.
+    """Loss of each time step, of complex numbers for complex ones.
 
     Parameters
     ----------
@@ -71,9 +71,31 @@ def loss(kind: str, Os: Array, Y: Array) -> Array:
     (T,) array
     """
     if kind == "squared_error":
-        return numpy.asarray(0.5 * numpy.sum((Os - Y) ** 2, axis=-1))
+        error = Os.astype(numpy.result_type(Os, numpy.float64)) - Y
+        return numpy.asarray(0.5 * numpy.sum(error**2, axis=-1))
     with numpy.errstate(divide="ignore"):
-        return numpy.asarray(-numpy.log(Os[numpy.arange(len(Y)), numpy.argmax(numpy.real(Y), axis=-1)]))
+        return numpy.asarray(-numpy.log(Os[_labels(Y)]))
+
+
+def loss_of_logits(logits: Array, Y: Array) -> Array:
+    """Cross-entropy of each time step's softmax: of small outputs, logits tell what the outputs have no digits for.
+
+    Parameters
+    ----------
+    logits, Y : (T, output) arrays
+        Pre-activations of the outputs, and targets.
+
+    Returns
+    -------
+    (T,) array
+    """
+    logits = logits.astype(numpy.result_type(logits, numpy.float64))
+    top = numpy.max(numpy.real(logits), axis=-1, keepdims=True)
+    return numpy.asarray(numpy.log(numpy.sum(numpy.exp(logits - top), axis=-1)) - (logits[_labels(Y)] - top[:, 0]))
+
+
+def _labels(Y: Array) -> tuple[Array, Array]:
+    return numpy.arange(len(Y)), numpy.argmax(numpy.real(Y), axis=-1)
 
 
 class LSTM:
@@ -369,9 +391,16 @@ class LSTM:
                 delta_s_t = delta_s_t * Fs[k]
         return dLdfs, dLdis, dLdcs, dLdhfs, dLdOs, dLdX
 
+    def losses(self, X: Array, Y: Array) -> Array:
+        """Loss of each step of a sequence, from zero state."""
+        *_, logits, outputs, _ = self.feed_forward_and_cache(X)
+        if self.loss_func == "cross_entropy" and self.afuncs[2] is af.softmax:
+            return loss_of_logits(logits, Y)
+        return loss(self.loss_func, outputs, Y)
+
     def loss_function(self, X: Iterable[Array], Y: Iterable[Array]) -> float:
         """Mean loss over all time steps of the sequences X, Y, each from zero state; NaN where there is no step."""
-        losses = [loss(self.loss_func, self.feed_forward_and_cache(x)[10], y) for x, y in zip(X, Y, strict=True)]
+        losses = [self.losses(x, y) for x, y in zip(X, Y, strict=True)]
         steps = numpy.concatenate(losses) if losses else numpy.zeros(0)
         return float(numpy.mean(steps)) if len(steps) else float("nan")
 

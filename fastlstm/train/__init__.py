@@ -2,6 +2,7 @@
 
 from fastlstm.train import schedules
 from fastlstm.train.callbacks import Callback, EarlyStopping
+from fastlstm.train.chunk import Chunk
 from fastlstm.train.chunks import Chunks
 from fastlstm.train.history import History
 from fastlstm.train.losses import CrossEntropy, Huber, SquaredError
@@ -9,6 +10,6 @@ from fastlstm.train.optimisers import SGD, Adam, AdamW, RMSprop
 from fastlstm.train.trainer import Trainer
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "Callback", "Chunks", "CrossEntropy", "EarlyStopping", "History", "Huber", "RMSprop",
-    "SquaredError", "Trainer", "schedules",
+    "SGD", "Adam", "AdamW", "Callback", "Chunk", "Chunks", "CrossEntropy", "EarlyStopping", "History", "Huber",
+    "RMSprop", "SquaredError", "Trainer", "schedules",
 ]

@@ -3,14 +3,12 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy
 
-from fastlstm import checks
+from fastlstm import atomic, checks
 from fastlstm.checks import Array
 
 FORMAT = 2
@@ -45,8 +43,7 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Map
     Parameters
     ----------
     path : path
-        Of the file. The folder "path.tmp" beside it holds what is being written, and goes away if that fails; if the
-        process was killed, the next call clears it. One process at a time may write to a path.
+        Of the file.
     arrays : mapping of str to array
         Of real numbers, of at most 64 bits each.
     metadata : mapping
@@ -70,23 +67,10 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Map
     content = json.dumps(metadata)
     form = str(FORMAT)
     header = {"library": "fastlstm", "format": form, "digest": _digest(form, content, held), "content": content}
-    target = Path(os.path.realpath(path))
-    # A folder, for the library has temporary files of its own, which it leaves behind when it is killed.
-    folder = target.with_name(target.name + ".tmp")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        temporary = folder / target.name
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        library.numpy.save_file(held, temporary, header)
-        temporary.chmod(mode)  # the library's is the owner's alone
-        _to_disk(temporary)
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    if os.name == "posix":  # elsewhere folders cannot be opened
-        _to_disk(target.parent)
+    # The library would write the file itself, with errors of its own for a full disk.
+    data = library.numpy.save(held, header)
+    with atomic.replacing(path) as file:
+        file.write(data)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -146,12 +130,3 @@ def _digest(form: str, content: str, arrays: Mapping[str, Array]) -> str:
         digest.update(f"\0{name}\0{array.dtype.name}{array.shape}".encode())
         digest.update(array.reshape(-1).view(numpy.uint8).data)
     return digest.hexdigest()
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until the disk holds a file, or a folder's entries."""
-    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -1,90 +1,40 @@
-"""Chunks: consecutive time steps, as a trainer takes them one after the other."""
+"""Long arrays cut in chunks, as a trainer takes them one after the other."""
 
-import math
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 from fastlstm import checks
-from fastlstm.checks import Array
+from fastlstm.train.chunk import Chunk, check_shapes
+from fastlstm.train.stored import Mapped, reference, releasable, sliceable
 
 RESIDENT = 1 << 21
 """Bytes of mapped files, about, that stay in the process's memory behind the chunks that are done."""
 
 
-@dataclass(slots=True)
-class Chunk:
-    """A chunk whose parts fit each other.
-
-    Attributes
-    ----------
-    x : (t, batch, input) or (t, input) array
-    y : (t, batch, ...) or (t, ...) array
-    reset : (batch,) or (1,) bool array, or None
-    mask : array like y, without its last axes, or None
-    """
-
-    x: Array
-    y: Array
-    reset: Array | None
-    mask: Array | None
-
-    def targets(self) -> int:
-        """Rows, a step of a sequence each, that have a target."""
-        rows = self.x.shape[:-1]
-        if self.mask is None:
-            return math.prod(rows)
-        have: Array = self.mask
-        while have.ndim > len(rows):
-            have = numpy.asarray(have.any(axis=-1))
-        return int(have.sum())
-
-
-def as_chunk(given: Any) -> Chunk:
-    """What a data source gave, as a chunk; arrays are not copied.
-
-    Raises
-    ------
-    TypeError, ValueError
-        It is none.
-    """
-    if not isinstance(given, tuple | list) or not 2 <= len(given) <= 4:
-        came = f"{len(given)} items" if isinstance(given, tuple | list) else type(given).__name__
-        raise TypeError(f"a chunk must be a tuple (x, y), (x, y, reset) or (x, y, reset, mask), got {came}")
-    x, y = checks.real_array("x", given[0]), checks.real_array("y", given[1])
-    reset, mask = (*given[2:], None, None)[:2]
-    if x.ndim not in (2, 3):
-        raise ValueError(f"x must have shape (t, batch, input) or (t, input), got {x.shape}")
-    rows = x.shape[:-1]
-    if y.shape[: len(rows)] != rows:
-        raise ValueError(f"y must have shape ({', '.join(map(str, rows))}, ...) as x has {x.shape}, got {y.shape}")
-    if mask is not None:
-        mask = checks.boolean_array("mask", mask)
-        if mask.shape[: len(rows)] != rows:
-            raise ValueError(f"mask must have shape {rows} as x has {x.shape}, got {mask.shape}")
-    if reset is not None:
-        reset = checks.boolean_array("reset", reset)
-        if reset.shape != (rows[1:] or (1,)):
-            raise ValueError(f"reset must have shape {rows[1:] or (1,)} as x has {x.shape}, got {reset.shape}")
-    return Chunk(x, y, reset, mask)
-
-
 class Chunks:
     """Long arrays cut in chunks of consecutive time steps, any number of times.
+
+    Each array may be a `numpy.memmap` larger than the memory: chunks are views, and what has been read is let go of
+    again. Or an object that reads itself slice by slice, with ``shape``, ``dtype``, ``len()`` and ``[begin:end]``, as
+    h5py's and zarr's do: chunks are what it gives for their steps.
 
     Parameters
     ----------
     x : (T, batch, input) or (T, input) array
-        May be a `numpy.memmap` larger than the memory: chunks are views, and what has been read is let go of again.
+        Inputs.
     y : (T, batch, ...) or (T, ...) array
         Targets.
     length : int
         Steps of a chunk, at least 1; the last may have fewer.
     mask : (T, batch) or (T,) bool array, optional
         True where there is a target.
+    lengths : (batch,) integers, optional
+        Steps of each sequence, from 0 to T; what stands behind them does not count.
+    sample_weight : (T, batch) or (T,) array, optional
+        Weights of the targets, as the loss takes them.
 
     Raises
     ------
@@ -97,23 +47,46 @@ class Chunks:
     [4, 4, 2]
     """
 
-    def __init__(self, x: Any, y: Any, length: int, *, mask: Any = None) -> None:
-        whole = as_chunk((x, y, None, mask))
-        self._x, self._y, self._mask = whole.x, whole.y, whole.mask
+    def __init__(
+        self, x: Any, y: Any, length: int, *, mask: Any = None, lengths: Any = None, sample_weight: Any = None
+    ) -> None:
+        self._whole = Chunk(
+            sliceable("x", x), sliceable("y", y), None,
+            None if mask is None else sliceable("mask", mask),
+            None if lengths is None else checks.real_array("lengths", lengths).copy(),
+            None if sample_weight is None else sliceable("sample_weight", sample_weight),
+        )
+        if mask is not None and self._whole.mask.dtype != bool:
+            raise TypeError(f"mask must be of bool, got dtype {self._whole.mask.dtype}")
+        check_shapes(self._whole)
         self.length = checks.integer("length", length, 1)
-        given = [array for array in (self._x, self._y, self._mask) if array is not None]
-        self._maps = list(filter(None, map(_mapping, given)))
-        chunk = sum(abs(array.strides[0]) for array in given) * self.length
+        self._look()
+
+    def _look(self) -> None:
+        """Find the mapped files."""
+        whole = self._whole
+        given = [part for part in (whole.x, whole.y, whole.mask, whole.sample_weight) if part is not None]
+        self._maps = list(filter(None, map(releasable, given)))
+        chunk = sum(abs(part.strides[0]) for part in given if isinstance(part, numpy.ndarray)) * self.length
         self._between = max(1, RESIDENT // max(1, chunk))  # chunks from release to release
 
     def __len__(self) -> int:
-        return -(-len(self._x) // self.length)
+        return -(-len(self._whole.x) // self.length)
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+    def __iter__(self) -> Iterator[Any]:
         return self.from_chunk(0)
 
-    def from_chunk(self, n: int) -> Iterator[tuple[Any, ...]]:
+    def from_chunk(self, n: int) -> Iterator[Any]:
         """The chunks from number `n` on, counted from 0.
+
+        Parameters
+        ----------
+        n : int
+
+        Returns
+        -------
+        iterator of tuples
+            (x, y) and as many of reset (None), mask, lengths and sample_weight as were given.
 
         Raises
         ------
@@ -129,16 +102,18 @@ class Chunks:
         if n % self._between == 0:
             for file in self._maps:
                 file.madvise(mmap.MADV_DONTNEED)
-        steps = slice(n * self.length, (n + 1) * self.length)
-        if self._mask is None:
-            return self._x[steps], self._y[steps]
-        return self._x[steps], self._y[steps], None, self._mask[steps]
+        piece = self._whole.piece(n * self.length, min((n + 1) * self.length, len(self._whole.x)))
+        parts = piece.x, piece.y, None, piece.mask, piece.lengths, piece.sample_weight
+        given = [k for k, part in enumerate(parts) if part is not None]
+        return parts[: given[-1] + 1]
 
+    def __getstate__(self) -> tuple[int, list[Any]]:
+        # A mapping belongs to its process; an array in a file of any size is found again by where it lies.
+        whole = self._whole
+        parts = [whole.x, whole.y, None, whole.mask, whole.lengths, whole.sample_weight]
+        return self.length, [reference(part) if isinstance(part, numpy.ndarray) else part for part in parts]
 
-def _mapping(array: Any) -> Any:
-    """The mapped file that holds an array, if the process can give back its pages without losing what they hold."""
-    while array is not None and not isinstance(array, numpy.memmap):
-        array = getattr(array, "base", None)
-    file: Any = array  # a memmap has attributes that its stub does not name
-    kept = file is None or file.mode == "c"  # such changes are nowhere else
-    return None if kept or not hasattr(mmap, "MADV_DONTNEED") else file._mmap
+    def __setstate__(self, state: tuple[int, list[Any]]) -> None:
+        self.length, parts = state
+        self._whole = Chunk(*(part.open() if isinstance(part, Mapped) else part for part in parts))
+        self._look()

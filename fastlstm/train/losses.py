@@ -1,6 +1,6 @@
 """Losses with their gradients: means over the rows, of all time steps and sequences, that have a target."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy
@@ -9,38 +9,27 @@ import fastlstm_kernels as kernels
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.cores import borrowed
+from fastlstm.train import weights
+from fastlstm.train.entropy import CrossEntropy
 from fastlstm.workspace import fresh, kept
 from fastlstm_kernels.loss import SCRATCH, huber_sums
 
+__all__ = ["CrossEntropy", "Huber", "SquaredError"]
 
-class Huber:
-    """Squared error, but linear in errors larger than `delta` (Huber 1964).
 
-    The loss of a row is Σ of ½ e² where abs(e) <= delta, else delta (abs(e) - ½ delta), with e = outputs - targets.
+class _Elementwise(ABC):
+    """A loss of errors, each on its own."""
 
-    Parameters
-    ----------
-    delta : float
-        Positive.
+    def __init__(self, weight: Any) -> None:
+        self.weight = weights.of_columns(weight)
 
-    Raises
-    ------
-    TypeError, ValueError
-        Not such a number.
+    @abstractmethod
+    def _bend(self) -> float:
+        """The size from which on errors count linearly."""
 
-    Examples
-    --------
-    >>> value, gradient = fastlstm.train.Huber()(numpy.array([[0.0, 3.0]]), numpy.array([[0.5, 0.0]]))
-    >>> value, gradient
-    (2.625, array([[-0.5,  1. ]]))
-    """
-
-    def __init__(self, delta: float = 1.0) -> None:
-        self.delta = checks.real("delta", delta)
-        if self.delta <= 0:
-            raise ValueError(f"delta must be positive, got {delta!r}")
-
-    def __call__(self, outputs: Any, targets: Any, mask: Any = None) -> tuple[float, Array]:
+    def __call__(
+        self, outputs: Any, targets: Any, mask: Any = None, sample_weight: Any = None
+    ) -> tuple[float, Array]:
         """Mean loss of the rows that have a target, and its gradient.
 
         Parameters
@@ -49,8 +38,12 @@ class Huber:
             Of float32 or float64.
         targets : (..., n) array
         mask : (...) or (..., n) bool array, optional
-            True where there is a target; what else stands in `targets`, NaN for one, does not count. A row has a
+            True where there is a target; what else stands in the other arrays, NaN for one, does not count. A row has a
             target where any of its elements has one.
+        sample_weight : (...) or (..., n) array, optional
+            What the losses of rows, or of elements, are multiplied by; finite and at least 0. Zero is as good as no
+            target. The mean is divided by the sum of the rows' weights, the weight of a row being the largest of its
+            elements' weights.
 
         Returns
         -------
@@ -62,147 +55,130 @@ class Huber:
         Raises
         ------
         TypeError, ValueError
-            The arrays are of other kinds, or do not fit each other.
+            The arrays are of other kinds, or do not fit each other; or a weight is out of range.
         """
-        return _elementwise(outputs, targets, mask, self.delta)
+        given, wanted, counted, total = self._read(outputs, targets, mask, sample_weight)
+        gradient = fresh("gradient", given.shape, given.dtype)
+        if self.weight is None and counted.dtype == bool:
+            value = self._mean(given, wanted, counted, total, gradient)
+        else:
+            value = self._weighted_mean(given, wanted, weights.shares(counted, total), gradient)
+        return value if total else float("nan"), gradient
 
-    def config(self) -> dict[str, Any]:
-        """The arguments of the constructor, and the class's name as "kind"."""
-        return {"kind": "Huber", "delta": self.delta}
+    def total_weight(self, outputs: Any, targets: Any, mask: Any = None, sample_weight: Any = None) -> float:
+        """What the mean is divided by: how many rows have a target, or the sum of their weights.
 
-    def __repr__(self) -> str:
-        return f"Huber({self.delta})"
-
-
-class SquaredError:
-    """Half the squared error: the loss of a row is ½ Σ (outputs - targets)²."""
-
-    def __call__(self, outputs: Any, targets: Any, mask: Any = None) -> tuple[float, Array]:
-        """Mean loss of the rows that have a target, and its gradient; see `Huber.__call__`."""
-        return _elementwise(outputs, targets, mask, numpy.inf)
-
-    def config(self) -> dict[str, Any]:
-        """The class's name as "kind"."""
-        return {"kind": "SquaredError"}
-
-    def __repr__(self) -> str:
-        return "SquaredError()"
-
-
-class CrossEntropy:
-    """Cross-entropy of the softmax of logits: the loss of a row is -Σ y log softmax(outputs).
-
-    y is one at the row's label, or a row of weights, one-hot or another distribution. No logit overflows: the largest
-    is taken off before the exponential, whose sum's logarithm is what remains of the softmax's.
-
-    Examples
-    --------
-    >>> value, gradient = fastlstm.train.CrossEntropy()(numpy.zeros((1, 2)), numpy.array([1]))
-    >>> value, gradient
-    (0.6931471805599453, array([[ 0.5, -0.5]]))
-    """
-
-    def __call__(self, outputs: Any, targets: Any, mask: Any = None) -> tuple[float, Array]:
-        """Mean loss of the rows that have a target, and its gradient.
-
-        Parameters
-        ----------
-        outputs : (..., n) array
-            Logits, of float32 or float64.
-        targets : (...) array of int, or (..., n) array
-            A label from 0 to n - 1 for each row, or a row of weights.
-        mask : (...) bool array, optional
-            True where there is a target; what else stands in `targets`, NaN or a label out of range, does not count.
+        Parameters, and exceptions, are those of a call. The mean of several calls is the sum of their values times
+        their weights over the sum of their weights.
 
         Returns
         -------
-        value, gradient
-            As of `Huber.__call__`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            The arrays are of other kinds, or do not fit each other; or a label is out of range.
+        float
         """
-        given = _outputs(outputs)
-        shape, n = given.shape[:-1], given.shape[-1]
-        have = _mask(mask, [shape])
-        count = int(have.sum())
-        array = checks.real_array("targets", targets)
-        kernel: Callable[..., None]
-        if array.shape == shape:
-            wanted, kernel = _labels(array, have, n), kernels.label_cross_entropy
-        elif array.shape == given.shape:
-            wanted, kernel = checks.kernel_array(array, given.dtype).reshape(-1, n), kernels.cross_entropy
-        else:
-            raise ValueError(f"targets must be labels of shape {shape} or rows of shape {given.shape}, "
-                             f"got shape {array.shape}")
-        losses, gradient = numpy.empty(have.size), fresh("gradient", given.shape, given.dtype)
-        with borrowed(None, 40 * given.size) as workers:
-            kernel(
-                given.reshape(-1, n), wanted, have, numpy.array([1 / max(1, count)], given.dtype),
-                kept("loss", (workers, SCRATCH), given.dtype), losses, gradient.reshape(-1, n), workers,
+        return self._read(outputs, targets, mask, sample_weight)[-1]
+
+    def _read(
+        self, outputs: Any, targets: Any, mask: Any, sample_weight: Any
+    ) -> tuple[Array, Array, Array, float]:
+        """Outputs and targets for a kernel; how much elements, or rows, count; how much all rows do."""
+        given = weights.rows_of(outputs)
+        shape = given.shape
+        wanted = checks.shaped_array("targets", targets, shape, given.dtype)
+        weights.check_columns(self.weight, shape[-1])
+        counted = rows = weights.of_targets(mask, sample_weight, [shape[:-1], shape])
+        if counted.shape == shape:
+            rows = (counted if self.weight is None else counted[..., self.weight > 0]).max(axis=-1)
+        return given, wanted, counted, weights.total(rows)
+
+    def _mean(self, given: Array, wanted: Array, have: Array, count: float, gradient: Array) -> float:
+        group = given.shape[-1] if have.shape != given.shape else 1
+        sums = numpy.empty(huber_sums(have.size, group))
+        with borrowed(None, 10 * given.size) as workers:
+            kernels.huber_loss(
+                given.reshape(-1), wanted.reshape(-1), have.reshape(-1), group, self._bend(), 1 / max(1.0, count),
+                kept("loss", (workers, SCRATCH), given.dtype), sums, gradient.reshape(-1), workers,
             )
-        return _mean(losses, count), gradient
+        return float(sums.sum()) / max(1.0, count)
+
+    def _weighted_mean(self, given: Array, wanted: Array, shares: Array, gradient: Array) -> float:
+        n = given.shape[-1]
+        rows, sums = (-1, n), numpy.empty(given.size // n)
+        by = shares.reshape(sums.size, n if shares.shape == given.shape else 1)
+        features = numpy.ones(n) if self.weight is None else self.weight
+        with borrowed(None, 30 * given.size) as workers:
+            kernels.weighted_huber_loss(
+                given.reshape(rows), wanted.reshape(rows), by, features, self._bend(), sums, gradient.reshape(rows),
+                workers,
+            )
+        return float(sums.sum())
+
+
+class Huber(_Elementwise):
+    """Squared error, but linear in errors larger than `delta` (Huber 1964).
+
+    The loss of a row is Σ w l(e), with e = outputs - targets and l(e) = ½ e² where abs(e) <= delta, else
+    delta (abs(e) - ½ delta).
+
+    Parameters
+    ----------
+    delta : float
+        Positive.
+    weight : (n,) array, optional
+        w of each element of a row, finite and at least 0, some of them positive; one by default. Zero is as good as no
+        target. The mean is not divided by them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not such numbers.
+
+    Examples
+    --------
+    >>> value, gradient = fastlstm.train.Huber()(numpy.array([[0.0, 3.0]]), numpy.array([[0.5, 0.0]]))
+    >>> value, gradient
+    (2.625, array([[-0.5,  1. ]]))
+    """
+
+    def __init__(self, delta: float = 1.0, weight: Any = None) -> None:
+        self.delta = checks.real("delta", delta)
+        if self.delta <= 0:
+            raise ValueError(f"delta must be positive, got {delta!r}")
+        super().__init__(weight)
+
+    def _bend(self) -> float:
+        return self.delta
 
     def config(self) -> dict[str, Any]:
-        """The class's name as "kind"."""
-        return {"kind": "CrossEntropy"}
+        """The arguments of the constructor, and the class's name as "kind"."""
+        return {"kind": "Huber", "delta": self.delta, "weight": weights.listed(self.weight)}
 
     def __repr__(self) -> str:
-        return "CrossEntropy()"
+        return weights.shown("Huber", *([] if self.delta == 1 else [self.delta]), weight=weights.listed(self.weight))
 
 
-def _outputs(outputs: Any) -> Array:
-    """`outputs` as a kernel array, with a last axis that is not empty."""
-    array = checks.real_array("outputs", outputs)
-    dtype = array.dtype.newbyteorder("=")
-    if dtype not in (numpy.float32, numpy.float64):
-        raise TypeError(f"outputs must be of float32 or float64, got {array.dtype}")
-    if not array.ndim or not array.shape[-1]:
-        raise ValueError(f"outputs must have shape (..., n) with n at least 1, got {array.shape}")
-    return checks.kernel_array(array, dtype)
+class SquaredError(_Elementwise):
+    """Half the squared error: the loss of a row is ½ Σ w (outputs - targets)².
 
+    Parameters
+    ----------
+    weight : (n,) array, optional
+        w, as of `Huber`.
 
-def _mask(mask: Any, shapes: list[tuple[int, ...]]) -> Array:
-    """The mask, flat; all set, and of the first shape, where there is none."""
-    if mask is None:
-        return numpy.ones(int(numpy.prod(shapes[0])), bool)
-    array = checks.boolean_array("mask", mask)
-    if array.shape not in shapes:
-        raise ValueError(f"mask must have shape {' or '.join(map(str, shapes))}, got {array.shape}")
-    return checks.kernel_array(array, array.dtype).reshape(-1)
+    Raises
+    ------
+    TypeError, ValueError
+        Not such numbers.
+    """
 
+    def __init__(self, weight: Any = None) -> None:
+        super().__init__(weight)
 
-def _labels(labels: Array, have: Array, n: int) -> Array:
-    """Labels, flat, as the kernel takes them; zero where there is no target."""
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"targets of one number a row must be integer labels, got dtype {labels.dtype}")
-    flat = numpy.where(have, labels.reshape(-1), labels.dtype.type(0))
-    if flat.size and (flat.min() < 0 or flat.max() >= n):
-        outside = flat[(flat < 0) | (flat >= n)][0]
-        raise ValueError(f"targets must be labels from 0 to {n - 1}, got {outside}")
-    return flat.astype(numpy.intp)
+    def _bend(self) -> float:
+        return numpy.inf
 
+    def config(self) -> dict[str, Any]:
+        """The arguments of the constructor, and the class's name as "kind"."""
+        return {"kind": "SquaredError", "weight": weights.listed(self.weight)}
 
-def _elementwise(outputs: Any, targets: Any, mask: Any, delta: float) -> tuple[float, Array]:
-    given = _outputs(outputs)
-    shape, n = given.shape, given.shape[-1]
-    wanted = checks.shaped_array("targets", targets, shape, given.dtype)
-    have = _mask(mask, [shape[:-1], shape])
-    group = n if mask is None or numpy.ndim(mask) < len(shape) else 1
-    count = have.size if mask is None else int(have.reshape(-1, n // group).any(axis=1).sum())
-    sums = numpy.empty(huber_sums(have.size, group))
-    gradient = fresh("gradient", shape, given.dtype)
-    reached = delta if delta <= float(numpy.finfo(given.dtype).max) else numpy.inf
-    numbers = numpy.array([reached, 1 / max(1, count)], given.dtype)
-    with borrowed(None, 10 * given.size) as workers:
-        kernels.huber_loss(
-            given.reshape(-1), wanted.reshape(-1), have, group, numbers,
-            kept("loss", (workers, SCRATCH), given.dtype), sums, gradient.reshape(-1), workers,
-        )
-    return _mean(sums, count), gradient
-
-
-def _mean(sums: Array, count: int) -> float:
-    return float(sums.sum()) / count if count else float("nan")
+    def __repr__(self) -> str:
+        return weights.shown("SquaredError", weight=weights.listed(self.weight))

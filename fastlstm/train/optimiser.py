@@ -274,6 +274,7 @@ def _fitting(parameters: Any, gradients: Any) -> tuple[Array, Array]:
     """
     if not isinstance(parameters, numpy.ndarray):
         raise TypeError(f"parameters must be an array, which is changed in place; got {type(parameters).__name__}")
+    parameters = checks.real_array("parameters", parameters)
     dtype = checks.float_dtype(parameters.dtype)
     if parameters.ndim != 1:
         raise ValueError(f"parameters must have shape (n,), got {parameters.shape}")
@@ -286,4 +287,4 @@ def _fitting(parameters: Any, gradients: Any) -> tuple[Array, Array]:
         raise TypeError(f"gradients must have dtype {dtype.name} as the parameters, got {given.dtype.name}")
     if given.shape != parameters.shape:
         raise ValueError(f"gradients must have shape {parameters.shape} as the parameters, got {given.shape}")
-    return numpy.asarray(parameters), checks.kernel_array(given, dtype)
+    return parameters, checks.kernel_array(given, dtype)

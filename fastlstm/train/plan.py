@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastlstm import checks
+from fastlstm import atomic, checks
 from fastlstm.train import saving
 from fastlstm.train.callbacks import Callback, EarlyStopping
 from fastlstm.train.source import check_data, is_one_shot
@@ -40,6 +40,8 @@ class Plan:
         if validation is not None and (not hasattr(validation, "__iter__") or is_one_shot(validation)):
             raise TypeError("validation must be an iterable of chunks that can be gone through after each epoch, "
                             f"got {type(validation).__name__}")
+        if validation is None and getattr(trainer.optimizer, "needs_losses", False):
+            raise ValueError("the optimizer's schedule follows the validation loss, got no validation")
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must be objects of subclasses of Callback, got {callback!r}")
@@ -49,7 +51,8 @@ class Plan:
         if every is not None and checkpoint is None:
             raise ValueError(f"checkpoint_every needs a checkpoint, got {every} and no path")
         if checkpoint is not None:
-            saving.check(trainer, checkpoint)
+            saving.check(trainer)
+            atomic.check(checkpoint)
         self.data, self.validation, self.checkpoint, self.every = data, validation, checkpoint, every
         self.epochs = trainer.epoch + epochs
         self.updates = math.inf if updates is None else trainer.updates + updates

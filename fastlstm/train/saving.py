@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastlstm import nn
@@ -30,12 +29,12 @@ PLACE = "epoch", "chunk", "step", "updates", "steps", "seconds", "last_loss", "v
 """Attributes of a trainer, saved and set as they are."""
 
 
-def check(trainer: Trainer, path: str | os.PathLike[str]) -> None:
-    """Raise unless the trainer can be saved there.
+def check(trainer: Trainer) -> None:
+    """Raise unless a file can hold the trainer.
 
     Raises
     ------
-    TypeError, OSError, ModuleNotFoundError
+    TypeError, ModuleNotFoundError
         As `Trainer.save`.
     """
     checkpoint.require()
@@ -44,14 +43,11 @@ def check(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     ):
         if type(value) not in kinds.values():
             raise TypeError(f"{name} must be a {' or '.join(kinds)} to be saved, got {type(value).__name__}")
-    folder = Path(os.path.realpath(path)).parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder} for the checkpoint")
 
 
 def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Write a trainer; see `Trainer.save`."""
-    check(trainer, path)
+    check(trainer)
     arrays: dict[str, Array] = {}
 
     def put(name: str, given: Mapping[str, Array]) -> None:

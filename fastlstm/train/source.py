@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy
 
-from fastlstm.train.chunks import Chunk, as_chunk
+from fastlstm.train.chunk import Chunk, as_chunk
 from fastlstm.train.interrupts import Interrupts
 
 

@@ -22,6 +22,30 @@ def zero_rows(state: Any, rows: Array) -> Any:
     return copy
 
 
+def is_bidirectional(model: Any) -> bool:
+    """Whether any layer also runs from the last step to the first."""
+    return any(map(is_bidirectional, getattr(model, "layers", ()))) or bool(getattr(model, "bidirectional", False))
+
+
+def carried(model: Any, state: Any) -> Any:
+    """What of a final state the next steps begin with: a reverse direction ended at the first step, and begins anew.
+
+    Parameters
+    ----------
+    model : layer
+    state
+        After the newest step.
+    """
+    if state is None or not is_bidirectional(model):
+        return state
+    if hasattr(model, "layers"):
+        return tuple(carried(layer, part) for layer, part in zip(model.layers, state, strict=True))
+    parts = tuple(part.copy() for part in state)
+    for part in parts:
+        part[1::2] = 0
+    return parts
+
+
 def pack(state: Any, name: str, arrays: dict[str, Array]) -> Any:
     """Put the arrays of a state among others, under names that begin with `name`.
 

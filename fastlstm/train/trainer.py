@@ -1,31 +1,29 @@
 """Truncated back-propagation through time over streams of data, which may stop at any moment and go on later."""
 
 import contextlib
-import math
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy
 
 from fastlstm import checks
-from fastlstm.checks import Array
 from fastlstm.train import saving
 from fastlstm.train.callbacks import Callback
-from fastlstm.train.chunks import Chunk, as_chunk
+from fastlstm.train.chunk import Chunk, as_chunk
 from fastlstm.train.history import History
 from fastlstm.train.interrupts import Interrupts
 from fastlstm.train.plan import Plan
 from fastlstm.train.source import Source
-from fastlstm.train.states import zero_rows
+from fastlstm.train.states import carried, is_bidirectional, zero_rows
 from fastlstm.train.window import Window
 
 
 class Trainer:
     """Trains a layer on a stream of chunks, by BPTT(k2; k1) (Williams & Peng 1990, section 4).
 
-    A chunk is a tuple (x, y), (x, y, reset) or (x, y, reset, mask):
+    A chunk is a `Chunk`, or a tuple (x, y) of up to six: (x, y, reset, mask, lengths, sample_weight).
 
     x : (t, batch, input) or (t, input) array
         The next t steps of each sequence. They go on where the chunk before ended, with its final state.
@@ -34,18 +32,27 @@ class Trainer:
     reset : (batch,) bool array or None
         Sequences that begin anew with this chunk, from zero state. Where all do, the batch may have another size.
     mask : (t, batch) or (t,) bool array or None
-        True where there is a target; as the loss takes it.
+        True where there is a target; as the loss takes it. A step that no target depends on changes no gradient,
+        whatever it holds, NaN for one.
+    lengths : (batch,) integers or None
+        Steps of each sequence in this chunk, from 0 to t. What stands behind them does not count, and the sequence goes
+        on from its own last step.
+    sample_weight : (t, batch) or (t,) array or None
+        Weights of the targets, as the loss takes them.
 
     The chunk is cut in pieces of `k1` steps; the last may be shorter. Each is an update: the loss of its outputs is the
     mean over its targets, its errors are walked back over it and, with `k2`, over the steps before it, and the
     optimiser makes one step.
+
+    The state goes from piece to piece and from chunk to chunk. A reverse direction of a bidirectional layer, which
+    comes from the future, begins with zero state in each.
 
     Parameters
     ----------
     model : LSTM or Sequential
         Or another layer of their methods; steps first (no `batch_first`). It is changed in place.
     loss : Huber, SquaredError, CrossEntropy or callable
-        ``value, gradient = loss(outputs, targets, mask)``.
+        ``value, gradient = loss(outputs, targets, mask)``; with weights there is `sample_weight` behind the mask.
     optimizer : SGD, Adam, AdamW or RMSprop
         Or another object of their methods.
     k1 : int or None
@@ -53,7 +60,7 @@ class Trainer:
     k2 : int or None
         Steps, more than `k1`, over which the errors of a piece are walked back, the piece included: the steps before it
         are run again, with the present weights, from the state that was there. Where a piece is shorter than the one
-        before, it may be some steps more. None, or `k1`, for the piece alone.
+        before, it may be some steps more. None, or `k1`, for the piece alone, and with a bidirectional layer.
     truncate, stride : int or None, int
         As `LSTM.backward` takes them: truncation within a piece. Without `k2`.
     seed : int or None
@@ -106,11 +113,15 @@ class Trainer:
             raise ValueError("model must take steps first, as chunks are (t, batch, input); got one with batch_first")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.k1 = checks.optional_integer("k1", k1, 1)
-        self.k2 = checks.optional_integer("k2", k2, self.k1 or 1)
-        self.truncate = checks.optional_integer("truncate", truncate, 0)
-        self.stride = checks.integer("stride", stride, 1)
-        if self.k2 != self.k1 and self.k2 is not None and self.truncate is not None:
+        self._k2 = checks.optional_integer("k2", k2, self.k1 or 1)
+        self._truncate = checks.optional_integer("truncate", truncate, 0)
+        self._stride = checks.integer("stride", stride, 1)
+        goes_back = self.k2 is not None and self.k2 != self.k1
+        if goes_back and self.truncate is not None:
             raise ValueError(f"truncate must be None with k2 > k1, got {truncate} with k1 = {k1}, k2 = {k2}")
+        if goes_back and is_bidirectional(model):
+            raise ValueError("k2 must be None or k1 with a bidirectional layer, whose reverse direction begins anew in "
+                             f"each piece; got k2 = {k2} with k1 = {k1}")
         self.rng = numpy.random.Generator(numpy.random.PCG64(seed))
         self.epoch = self.chunk = self.step = self.updates = self.steps = 0
         self.seconds = 0.0
@@ -120,12 +131,13 @@ class Trainer:
         self.history = History()
         self.interrupted = self.stopped = False
         self.callbacks: tuple[Callback, ...] = ()
+        self._calls: Iterator[Callable[[Trainer], Any]] = iter(())  # of callbacks that have not had their turn
         self._callback_states: list[saving.CallbackState] = []
         self._walk: dict[str, Any] = {}
         if self.truncate is not None or self.stride != 1:
             self._walk = {"truncate": self.truncate, "stride": self.stride}
         self._window: Window | None = None
-        if self.k2 is not None and self.k2 != self.k1:
+        if self.k2 is not None and goes_back:
             self._window = Window(self.k2, model.parameters.flat.dtype)
         self._batch: tuple[int, ...] | None = None  # axes of x between steps and features, where there is a state
         self._seed: list[int] | None = None  # of this epoch; None before it has begun
@@ -186,12 +198,12 @@ class Trainer:
         self.callbacks, self._callback_states = plan.callbacks, []
         self.interrupted = self.stopped = False
         with self._held, plan.display(self) if progress else contextlib.nullcontext():
+            self._tell([callback.on_begin for callback in plan.watchers])
             while not self._is_over(plan):
                 if self._train(plan) and self._validate(plan):
                     self._end_epoch(plan)
             if not self._held.pending:
-                for callback in plan.watchers:
-                    callback.on_end(self)
+                self._tell([callback.on_end for callback in plan.watchers])
             if plan.checkpoint is not None:
                 self.save(plan.checkpoint)
         self.interrupted = self._held.pending
@@ -199,6 +211,8 @@ class Trainer:
 
     def evaluate(self, data: Iterable[Any]) -> float:
         """Mean loss over the targets of all chunks, from zero state; nothing is changed.
+
+        The state goes from chunk to chunk as in `fit`.
 
         Parameters
         ----------
@@ -214,14 +228,15 @@ class Trainer:
         TypeError, ValueError
             A chunk does not fit.
         """
-        state, batch, total, count = None, None, 0.0, 0
+        state, batch, total, count = None, None, 0.0, 0.0
         for given in data:
             chunk = as_chunk(given)
-            state, batch = _carried(state, batch, chunk), chunk.x.shape[1:-1]
-            output, state = self.model(chunk.x, state)
-            value, _ = self.loss(output, chunk.y, chunk.mask)
-            if targets := chunk.targets():
-                total, count = total + value * targets, count + targets
+            state, batch = _entering(state, batch, chunk), chunk.x.shape[1:-1]
+            output, state = chunk.run(self.model, state)
+            state = carried(self.model, state)
+            value, _ = chunk.loss(self.loss, output)
+            if weight := chunk.weight(self.loss, output):
+                total, count = total + value * weight, count + weight
         return total / count if count else float("nan")
 
     def rewind(self) -> None:
@@ -238,7 +253,7 @@ class Trainer:
         Parameters
         ----------
         path : path
-            Of the file. One process at a time may write to it; a folder "path.tmp" is there meanwhile.
+            Of the file.
 
         Raises
         ------
@@ -247,6 +262,7 @@ class Trainer:
         OSError, ModuleNotFoundError
             The file cannot be written, or safetensors is not installed.
         """
+        self._go_on_telling()
         saving.save(self, path)
 
     @classmethod
@@ -273,6 +289,25 @@ class Trainer:
         """
         return saving.load(cls, path, optimizer)
 
+    @property
+    def k2(self) -> int | None:
+        """Steps over which the errors of a piece are walked back."""
+        return self._k2
+
+    @property
+    def truncate(self) -> int | None:
+        """Steps before a group over which its errors are walked back, within a piece."""
+        return self._truncate
+
+    @property
+    def stride(self) -> int:
+        """Steps of a group whose errors are walked back together."""
+        return self._stride
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The place in the data is kept, the data are not: `fit` opens them anew. Nor is what a running `fit` uses.
+        return self.__dict__ | {"_source": None, "_calls": iter(()), "_held": Interrupts()}
+
     def _is_over(self, plan: Plan) -> bool:
         return self.stopped or self._held.pending or self.updates >= plan.updates or self.epoch >= plan.epochs
 
@@ -297,7 +332,6 @@ class Trainer:
 
     def _piece(self, chunk: Chunk, source: Source, plan: Plan, began: float) -> None:
         """Make the next update."""
-        x, y, mask = chunk.x, chunk.y, chunk.mask
         begin, duration = self.step, len(chunk.x)
         if begin == 0:
             self._enter(chunk)
@@ -306,11 +340,9 @@ class Trainer:
                              f"now it has {duration}")
         length = duration if self.k1 is None else min(self.k1, duration)
         end = min(begin + length, duration)
-        if end - begin < duration:
-            x, y = x[begin:end], y[begin:end]
-            mask = None if mask is None else mask[begin:end]
+        piece = chunk.piece(begin, end)
         if end > begin:
-            self._update(x, y, mask, min(length, duration - end) or length)
+            has_targets = self._update(piece, min(length, duration - end) or length)
         # Nothing fails any more: the update and the place after it belong together.
         if end < duration:
             self.step = end
@@ -319,12 +351,12 @@ class Trainer:
             self.chunk += 1
             source.done()
         if end > begin:
-            self._count(x, mask, time.perf_counter() - began)
+            self._count(piece, has_targets, time.perf_counter() - began)
             self._look(plan)
 
     def _enter(self, chunk: Chunk) -> None:
         """Carry the state into a chunk."""
-        self.state = _carried(self.state, self._batch, chunk)
+        self.state = _entering(self.state, self._batch, chunk)
         if chunk.reset is None:
             return
         if chunk.reset.all():
@@ -337,35 +369,46 @@ class Trainer:
         if self._window is not None:
             self._window.clear()
 
-    def _update(self, x: Array, y: Array, mask: Array | None, expected: int) -> None:
+    def _update(self, piece: Chunk, expected: int) -> bool:
+        """Update on a piece, where the next is expected to have so many steps; whether there was a target."""
         model, window = self.model, self._window
         model.zero_grad()
         if window is None:
-            output, state, tape = model.forward(x, self.state)
-            value, gradient = self.loss(output, y, mask)
+            output, state, tape = piece.run(model.forward, self.state)
+            value, gradient = piece.loss(self.loss, output)
             model.backward(tape, gradient, **self._walk)
         else:
-            value, state = window.run(model, x, expected, lambda output: self.loss(output, y, mask))
+            output, value, state = window.run(model, piece, expected, self.loss)
         self.gradient_norm = self.optimizer.step(model.parameters.flat, model.gradients.flat)
         if window is not None:
             window.move()
-        self.state, self._batch, self.last_loss = state, x.shape[1:-1], value
+        self.state, self._batch, self.last_loss = carried(model, state), piece.x.shape[1:-1], value
+        return value == value or piece.weight(self.loss, output) != 0  # a NaN is a loss too, where there was a target
 
-    def _count(self, x: Array, mask: Array | None, seconds: float) -> None:
+    def _count(self, piece: Chunk, has_targets: bool, seconds: float) -> None:
         self.updates += 1
-        self.steps += math.prod(x.shape[:-1])
+        self.steps += piece.steps()
         self.seconds = seconds
-        loss = self.last_loss
-        known = loss == loss or mask is None or mask.any()  # a NaN is a loss too, unless there was no target
-        self.history.add(loss if known else None, self.updates, self.steps, seconds)
+        self.history.add(self.last_loss if has_targets else None, self.updates, self.steps, seconds)
 
     def _look(self, plan: Plan) -> None:
-        for on_update in plan.on_update:
-            if on_update(self):
-                self.stopped = True
+        self._tell(plan.on_update)
         due = plan.every is not None and self.updates % plan.every == 0
         if due and plan.checkpoint is not None and not self._is_over(plan):
             self.save(plan.checkpoint)
+
+    def _tell(self, calls: Sequence[Callable[["Trainer"], Any]]) -> None:
+        """Let callbacks have their turn; true from one of them stops the training."""
+        self._calls = iter(calls)
+        try:
+            self._go_on_telling()
+        finally:
+            self._calls = iter(())
+
+    def _go_on_telling(self) -> None:
+        for call in self._calls:
+            if call(self):
+                self.stopped = True
 
     def _validate(self, plan: Plan) -> bool:
         """Compute the validation loss, if it is wanted; False where Ctrl-C came first."""
@@ -376,14 +419,14 @@ class Trainer:
             return False
         self.validation_loss = value
         self.history.add_validation(value, self.epoch + 1)
+        if hasattr(self.optimizer, "observe"):
+            self.optimizer.observe(value)
         return True
 
     def _end_epoch(self, plan: Plan) -> None:
         self.epoch += 1
         self.rewind()
-        for callback in plan.watchers:
-            if callback.on_epoch(self):
-                self.stopped = True
+        self._tell([callback.on_epoch for callback in plan.watchers])
         if plan.checkpoint is not None and plan.every is None and not self._is_over(plan):
             self.save(plan.checkpoint)
 
@@ -394,7 +437,7 @@ def _check_methods(name: str, value: Any, methods: tuple[str, ...]) -> None:
             raise TypeError(f"{name} must have {method}, got {value!r}")
 
 
-def _carried(state: Any, batch: tuple[int, ...] | None, chunk: Chunk) -> Any:
+def _entering(state: Any, batch: tuple[int, ...] | None, chunk: Chunk) -> Any:
     """The state before a chunk, of the state after the one before it, whose x had the axes `batch` in the middle."""
     reset, axes = chunk.reset, chunk.x.shape[1:-1]
     if batch is None or (reset is not None and reset.all()):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from fastlstm.checks import Array
+from fastlstm.train.chunk import Chunk
 from fastlstm.train.states import pack, unpack, zero_rows
 
 
@@ -36,30 +37,33 @@ class Window:
         self._states: dict[int, Any] = {0: None}  # before the steps of these numbers, ascending
         self._next: dict[int, Any] = {}
         self._resets: dict[int, Array] = {}  # rows that begin anew with the steps of these numbers
+        self._ragged: dict[int, tuple[int, Array]] = {}  # from these steps up to others, so many of each sequence
 
     def reset(self, rows: Array) -> None:
         """Let some of the sequences begin anew with the next step."""
         before = self._resets.get(self._end)
         self._resets[self._end] = rows.copy() if before is None else before | rows
 
-    def run(self, model: Any, x: Array, expected: int, loss: Any) -> tuple[float, Any]:
+    def run(self, model: Any, piece: Chunk, expected: int, loss: Any) -> tuple[Array, float, Any]:
         """Run over the window, and walk the errors of its new piece back to its begin.
 
         Parameters
         ----------
         model : layer
             Its gradients are added to.
-        x : (t, batch, input) or (t, input) array
-            The new piece.
+        piece : Chunk
+            The new steps.
         expected : int
             Steps of the next piece.
         loss : callable
-            The loss of the output of the new piece, and its gradient.
+            As `Trainer` takes it.
 
         Returns
         -------
-        float
-            The loss.
+        outputs : array
+            Of the new piece.
+        value : float
+            Their loss.
         state
             After the new piece.
 
@@ -72,8 +76,11 @@ class Window:
         -----
         The piece is not counted before `move`.
         """
-        self._append(x)
-        end = self._end + len(x)
+        self._append(piece.x)
+        end = self._end + len(piece.x)
+        self._ragged.pop(self._end, None)  # of a run that failed
+        if piece.lengths is not None:
+            self._ragged[self._end] = end, piece.lengths
         begin = _latest(self._states, end - self.length)
         cuts = self._cuts(begin, end, expected)
         state, states, tapes, outputs = self._states[begin], {}, [], []
@@ -81,12 +88,14 @@ class Window:
             states[start] = state
             if start in self._resets:
                 state = zero_rows(state, self._resets[start])
-            output, state, tape = model.forward(self._x[start:stop], state)
+            steps = Chunk(self._x[start:stop], None, lengths=self._lengths(start, stop))
+            output, state, tape = steps.run(model.forward, state)
             tapes.append((start, stop, tape, output.shape))
             if start >= self._end:
                 outputs.append(output)
         states[end] = state
-        value, gradient = loss(outputs[0] if len(outputs) == 1 else numpy.concatenate(outputs))
+        output = outputs[0] if len(outputs) == 1 else numpy.concatenate(outputs)
+        value, gradient = piece.loss(loss, output)
         final = None
         for start, stop, tape, shape in reversed(tapes):
             if start >= self._end:
@@ -97,7 +106,7 @@ class Window:
             if start in self._resets:
                 final = zero_rows(final, self._resets[start])
         self._next = states
-        return value, state
+        return output, value, state
 
     def move(self) -> None:
         """Count the piece that `run` was given, and forget what lies before every window to come."""
@@ -105,6 +114,15 @@ class Window:
         first = _latest(self._next, self._end - (self.length - 1))
         self._states = {n: state for n, state in self._next.items() if n >= first}
         self._resets = {n: rows for n, rows in self._resets.items() if n >= first}
+        self._ragged = {n: ragged for n, ragged in self._ragged.items() if ragged[0] > first}
+
+    def _lengths(self, start: int, stop: int) -> Array | None:
+        """Steps of each sequence from `start` to `stop`, which lie in one piece if it has lengths; None for all."""
+        for n, (end, lengths) in self._ragged.items():
+            if n <= start < end:
+                found: Array = numpy.clip(lengths - (start - n), 0, stop - start)
+                return found
+        return None
 
     def _append(self, x: Array) -> None:
         """Write a piece behind the last step, without counting it yet."""
@@ -118,12 +136,14 @@ class Window:
                 self._x[: len(kept)] = kept
             self._states = {n - begin: state for n, state in self._states.items()}
             self._resets = {n - begin: rows for n, rows in self._resets.items()}
+            self._ragged = {n - begin: (stop - begin, lengths) for n, (stop, lengths) in self._ragged.items()}
             self._end = len(kept)
         self._x[self._end : self._end + len(x)] = x
 
     def _cuts(self, begin: int, end: int, expected: int) -> list[int]:
         """Where the segments of a window begin, and its end."""
-        cuts = {self._end, end - (self.length - expected), *self._resets}
+        cuts = {self._end, end - (self.length - expected), *self._resets, *self._ragged}
+        cuts.update(stop for stop, _ in self._ragged.values())
         if end - begin > self.length:  # a window was too long, for pieces are irregular: the next one shall not grow
             cuts.add(end - (self.length - 1))
         return [begin, *sorted(n for n in cuts if begin < n < end), end]
@@ -135,7 +155,10 @@ class Window:
         for n, rows in self._resets.items():
             arrays[f"reset.{n - begin}"] = rows
         states = [[n - begin, pack(state, f"state.{n - begin}", arrays)] for n, state in self._states.items()]
-        return {"states": states, "resets": [n - begin for n in self._resets]}, arrays
+        for n, (_, lengths) in self._ragged.items():
+            arrays[f"lengths.{n - begin}"] = lengths
+        ragged = [[n - begin, stop - begin] for n, (stop, _) in self._ragged.items()]
+        return {"states": states, "resets": [n - begin for n in self._resets], "ragged": ragged}, arrays
 
     def load_state(self, values: dict[str, Any], arrays: dict[str, Array]) -> None:
         """Go on from what `state` gave."""
@@ -143,6 +166,7 @@ class Window:
         self._end = len(self._x)
         self._states = {n: unpack(state, arrays) for n, state in values["states"]}
         self._resets = {n: arrays[f"reset.{n}"] for n in values["resets"]}
+        self._ragged = {n: (stop, arrays[f"lengths.{n}"]) for n, stop in values.get("ragged", ())}
 
 
 def _latest(numbers: Iterable[int], limit: int) -> int:

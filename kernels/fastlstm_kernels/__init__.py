@@ -7,9 +7,10 @@ runs in the calling thread and never enters Numba's threading layer.
 
 from fastlstm_kernels.backward import backward, weight_gradients
 from fastlstm_kernels.dense import dense_backward, dense_forward
+from fastlstm_kernels.entropy import cross_entropy, label_cross_entropy
 from fastlstm_kernels.forward import forward, preactivations
 from fastlstm_kernels.gates import add_gate_gradients, gate_delta
-from fastlstm_kernels.loss import cross_entropy, huber_loss, label_cross_entropy
+from fastlstm_kernels.loss import huber_loss, weighted_huber_loss
 from fastlstm_kernels.network import network_backward, network_forward, network_gradients
 from fastlstm_kernels.optimise import adam_step, gradient_squares, rmsprop_step, sgd_step
 from fastlstm_kernels.output import output_delta
@@ -47,4 +48,5 @@ __all__ = [
     "truncated_backward",
     "unpack",
     "weight_gradients",
+    "weighted_huber_loss",
 ]

@@ -169,13 +169,32 @@ def _leave_out(dz: Array, at: int, rows: int, columns: int, scratch: Array) -> N
 
 
 @jit(device=True, inline=True)
+def add_sums(
+    x: Array, fed: Array, offsets: Index, begin: int, row: int, rows: int, first: int, last: int, dz: Array,
+    columns: int, gradients: Array, place: int, work: Array,
+) -> None:
+    """Add what some rows of dz, from `row` on, send to rows first to last - 1 of the weight gradients.
+
+    `row` counts from the first row of step `begin`. The first of these gradients is row `place` of `gradients`, of
+    which so many columns count. Rows of -0 add nothing, whatever x and `fed` hold there.
+    """
+    width = dz.shape[2]
+    work[DOUBT:SCRATCH] = 0
+    _gather(x, fed, offsets, begin, row, rows, first, last, work)
+    _leave_out(dz, row, rows, last - first, work)
+    multiply(
+        work, NONE, WHOLE, GROUP, WHOLE, NONE, rows, last - first, dz, row * width, dz.shape[1] * width, NONE,
+        dz.shape[0], columns, False, gradients, place * width, width, gradients.shape[1] * width,
+    )
+
+
+@jit(device=True, inline=True)
 def _sums(
     part: int, parts: int, begin: int, end: int, offsets: Index, x: Array, fed: Array, dz: Array, gradients: Array,
     work: Array,
 ) -> None:
     """A part of the rows of the weight gradients, of the chunk begin to end - 1."""
-    width, room, many = dz.shape[2], dz.shape[1] * dz.shape[2], gradients.shape[1]
-    rows = offsets[end] - offsets[begin]
+    rows, many, columns = offsets[end] - offsets[begin], gradients.shape[1], dz.shape[0] * dz.shape[2]
     turns = (many + GROUP * parts - 1) // (GROUP * parts)
     group = (many + turns * parts - 1) // (turns * parts)
     for j in range(part * group, many, parts * group):
@@ -183,13 +202,8 @@ def _sums(
         if end == offsets.shape[0] - 1:  # the chunk that comes first
             gradients[:, j:last] = 0
         for k in range(0, rows, DEPTH):
-            depth = min(DEPTH, rows - k)
-            work[DOUBT:SCRATCH] = 0
-            _gather(x, fed, offsets, begin, k, depth, j, last, work)
-            _leave_out(dz, k, depth, last - j, work)
-            multiply(
-                work, NONE, WHOLE, GROUP, WHOLE, NONE, depth, last - j, dz, k * width, room, NONE, dz.shape[0],
-                dz.shape[0] * width, False, gradients, j * width, width, many * width,
+            add_sums(
+                x, fed, offsets, begin, k, min(DEPTH, rows - k), j, last, dz, columns, gradients, j, work
             )
 
 

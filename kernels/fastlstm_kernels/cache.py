@@ -1,22 +1,24 @@
 """The on-disk cache of compiled kernels: Numba's, made safe for editing, sharing and places that cannot be written.
 
-Numba looks at a kernel's own file only, so that an edit in a file it imports would go unseen; it raises where no
-directory can be written or a file is damaged; and processes that compile at once may mix up each other's entries. The
-source stamp here covers every file of the package, what fails costs a warning and a compilation, and an entry tells
-what it is and is looked at before it is used. (Numba's key already holds the CPU's name and features, and the width
-of a vector follows from these.)
+Numba looks at a kernel's own file only, so that an edit in a file it imports would go unseen; it reads nothing where it
+could not write, raises where no directory can be written or a file is damaged; and processes that compile at once may
+mix up each other's entries. The source stamp here covers every file of the package, kernels are read wherever they lie,
+what fails costs a warning and a compilation, and an entry tells what it is and is looked at before it is used. (Numba's
+key already holds the CPU's name and features, and the width of a vector follows from these.)
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib.resources
-import pickle
+import inspect
 import warnings
 from typing import Any
 
 import llvmlite
-from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
-from numba.core.serialize import dumps
+from numba.core.caching import NullCache
+
+from fastlstm_kernels.places import KINDS, Place
 
 
 class CacheWarning(UserWarning):
@@ -49,65 +51,59 @@ def _warn(reason: str) -> None:
     )
 
 
-class Entries(IndexDataCacheFile):  # type: ignore[misc]
-    """Index and entries of one kernel.
-
-    Numba numbers the entries. Processes that write at once may take one number for two: for two dtypes, for two kinds
-    of computer that share a home directory, for sources before and after an edit.
-    """
-
-    def save(self, key: Any, data: Any) -> None:
-        """Write an entry, with what it is and a checksum: running damaged machine code would end the process."""
-        entry = dumps((self._source_stamp, key, data))
-        super().save(key, (hashlib.sha256(entry).digest(), entry))
-
-    def load(self, key: Any) -> Any:
-        """The entry of this key, or None."""
-        found = super().load(key)
-        if found is None or hashlib.sha256(found[1]).digest() != found[0]:
-            return None
-        stamp, its_key, data = pickle.loads(found[1])
-        return data if (stamp, its_key) == (self._source_stamp, key) else None
-
-    def _load_index(self) -> Any:
-        try:
-            return super()._load_index()
-        except Exception:  # damaged or foreign, whatever unpickling it raised: as good as none
-            return {}
-
-
-class KernelCache(FunctionCache):  # type: ignore[misc]
-    """Cache of one kernel."""
+class KernelCache(NullCache):  # type: ignore[misc]
+    """Cache of one kernel: read wherever Numba may have kept it, written where that works first."""
 
     def __init__(self, function: Any) -> None:
-        super().__init__(function)
-        stamp = self._impl.locator.get_source_stamp(), package_stamp()
-        self._cache_file: Any = Entries(self._cache_path, self._impl.filename_base, stamp)
+        self._function = function
+        # Now, for what runs is what was imported, whatever the file holds by the time a kernel is compiled. The content
+        # counts, and not the file's time as in Numba before 0.68: archives and images of disks round it.
+        lines, _ = inspect.findsource(function)
+        self._stamp = hashlib.sha256("".join(lines).encode()).hexdigest() + package_stamp()
+
+    @functools.cached_property
+    def _places(self) -> list[Place]:
+        found: dict[str, Place] = {}
+        for kind in KINDS:
+            with contextlib.suppress(Exception):  # not a kind for this function: Numba has several errors for it
+                place = Place(self._function, kind, self._stamp)
+                found.setdefault(place.cache_path, place)
+        return list(found.values())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """A compiled kernel from disk, or None where there is none that can be used."""
-        try:
-            found = super().load_overload(sig, target_context)
-        except Exception:  # a damaged or foreign file: whatever unpickling it raised
-            return None
-        if found is not None:
-            # What has to run before this kernel can, starting the threads, a kernel that is compiled with it inherits
-            # from here. Numba leaves it out: loading that kernel then ends a process that has started none.
-            found.library._reload_init.update(found.reload_init)
-        return found
+        for place in self._places:
+            try:
+                found = place.load_overload(sig, target_context)
+            except Exception:  # no permission, a damaged or foreign file: whatever unpickling it raised
+                continue
+            if found is not None:
+                # What has to run before this kernel can, starting the threads, a kernel compiled with it inherits
+                # from here. Numba leaves it out: loading that kernel then ends a process that has started none.
+                found.library._reload_init.update(found.reload_init)
+                return found
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel on disk, if that can be done."""
-        try:
-            super().save_overload(sig, data)
-        except Exception as error:
-            _warn(getattr(error, "strerror", None) or type(error).__name__)
+        reasons = []
+        for place in self._places:
+            try:
+                return place.save_overload(sig, data)
+            except Exception as error:
+                reasons.append(getattr(error, "strerror", None) or type(error).__name__)
+        _warn(next(iter(reasons), "no directory can be written"))
+
+    def flush(self) -> None:
+        """Forget what is on disk, before a kernel is compiled anew."""
+        for place in self._places:
+            with contextlib.suppress(OSError):
+                place.flush()
 
 
 def enable(dispatcher: Any) -> None:
     """Give a dispatcher its cache."""
     try:
         dispatcher._cache = KernelCache(dispatcher.py_func)
-    except Exception:  # no directory for it can be written, or no source can be read: Numba has several errors for it
-        dispatcher._cache = NullCache()
-        _warn("no directory can be written")
+    except Exception:  # Numba's is there to stay: it keeps nothing
+        _warn("no sources can be read")

@@ -1,89 +1,123 @@
 """An affine layer over many rows at once: the output layer, and each layer of the dense network.
 
-Its weights (n, k) lie in panels like those of the gates (see `pack`), but that a panel's columns are simply the next
-outputs: ``panels (n / 4 L rounded up, 1 + k, 4 L)`` with the biases first, and on the way back
-``transposed (k / 4 L rounded up, 1 + n rounded up, 4 L)``.
+Nothing grows with the rows but the results, and nothing with the weights: each worker packs a piece of a panel at a
+time (see `pack`; here a panel's columns are simply the next ones of the product) into scratch of its own, and goes with
+it through a block of rows.
 """
 
 from typing import Any
 
-from fastlstm_kernels.activations import SOFTMAX, activate, softmax
+import numpy as np
+
+from fastlstm_kernels.activations import IDENTITY, SOFTMAX, activate, softmax
 from fastlstm_kernels.arrays import Array, Index
-from fastlstm_kernels.backward import weight_gradients
+from fastlstm_kernels.backward import DEPTH, GROUP, SCRATCH, add_sums
 from fastlstm_kernels.forward import NONE, WHOLE
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.pack import copy_row, from_panel, to_panel
-from fastlstm_kernels.simd import Count, Machine, Place, lanes, operation
+from fastlstm_kernels.rows import copy_rows
+from fastlstm_kernels.simd import VECTOR_BYTES, Count, Machine, Place, lanes, operation
 from fastlstm_kernels.threads import share, span
-from fastlstm_kernels.tile import WIDTH, multiply
+from fastlstm_kernels.tile import CHUNK, WIDTH, multiply
+
+BLOCK = 10 * CHUNK
+"""Rows that go through one piece of a panel before it makes place for the next."""
+
+SUMS = 2 * GROUP
+"""Rows of the weight gradients that are summed over all rows before the next."""
+
+PANELS = 8
+"""Panels of them."""
 
 
-def dense_shape(inputs: int, outputs: int, dtype: Any) -> tuple[int, int, int]:
-    """Shape of the panels of a layer's weights, and of the gradient at them."""
+def dense_scratch(dtype: Any) -> int:
+    """Elements of a worker's scratch; about 1 MB."""
     width = WIDTH * lanes(dtype)
-    return -(-outputs // width), 1 + inputs, width
+    return max((1 + DEPTH + BLOCK) * width, SCRATCH + PANELS * (SUMS + DEPTH) * width)
 
 
-def dense_transposed_shape(inputs: int, outputs: int, dtype: Any) -> tuple[int, int, int]:
-    """Shape of the transposed panels of a layer's weights."""
-    width = WIDTH * lanes(dtype)
-    return -(-inputs // width), 1 + -(-outputs // width) * width, width
+@jit(device=True, inline=True)
+def _panels(work: Array, at: int, count: int, depth: int, width: int) -> Array:
+    return work[at : at + count * depth * width].reshape(count, depth, width)
 
 
 @operation
 def _delta_row(v: Machine, columns: Count, delta: Place, out: Place) -> None:
-    """Up to a panel's row of deltas, and -0 in place and behind of them where there is no error."""
+    """Up to a panel's row of deltas; -0 where there is no error, and behind them. See `backward.add_sums`."""
     for j in range(WIDTH):
         x = v.load_part(delta + j * v.lanes, v.first(columns - j * v.lanes))
         v.store(out + j * v.lanes, v.select(v.is_zero(x), -0.0, x))
 
 
 @jit(device=True)
-def _pack(w: Array, b: Array, panels: Array) -> None:
+def _pack(w: Array, b: Array, column: int, k: int, many: int, panels: Array) -> None:
+    """Outputs `column` on and inputs k to k + many - 1 of (b, w) into a panel."""
     outputs, width = w.shape[0], panels.shape[2]
     vector = width // WIDTH
-    for p in range(panels.shape[0]):
-        copy_row(outputs - p * width, b, p * width, panels, p * panels.shape[1] * width)
-        for row in range(p * width, (p + 1) * width, vector):
-            to_panel(w, row, max(0, min(vector, outputs - row)), panels, p, WHOLE, row - p * width)
+    copy_row(outputs - column, b, column, panels, NONE)
+    for j in range(0, width, vector):
+        units = max(0, min(vector, outputs - column - j))
+        to_panel(w, column + j, units, k, k + many, panels, NONE, WHOLE, j)
 
 
 @jit(device=True)
-def _pack_transposed(w: Array, panels: Array) -> None:
-    outputs, inputs, width = w.shape[0], w.shape[1], panels.shape[2]
-    for p in range(panels.shape[0]):
-        line = p * panels.shape[1] * width
-        copy_row(NONE, w, NONE, panels, line)
-        for k in range(panels.shape[1] - 1):
-            row = min(k, outputs - 1)
-            copy_row(
-                inputs - p * width if k < outputs else 0, w, row * inputs + p * width, panels, line + (1 + k) * width
+def _pack_transposed(w: Array, column: int, k: int, many: int, panels: Array) -> None:
+    """Inputs `column` on and outputs k to k + many - 1 of w into a panel, below a row of zeros."""
+    inputs, width = w.shape[1], panels.shape[2]
+    copy_row(NONE, w, NONE, panels, NONE)
+    for i in range(many):
+        copy_row(inputs - column, w, (k + i) * inputs + column, panels, (1 + i) * width)
+
+
+@jit(device=True)
+def _product(
+    row: int, rows: int, held: int, a: Array, w: Array, b: Array, out: Array, work: Array
+) -> int:
+    """``out = a w.T + b``, or ``a w`` where b is empty, for some rows, at most BLOCK.
+
+    `held` is the piece of w that `work` holds, or -1; that which it holds in the end is returned.
+    """
+    depth, columns, width = a.shape[1], out.shape[1], WIDTH * (VECTOR_BYTES // work.itemsize)
+    panels, z = _panels(work, NONE, WHOLE, 1 + DEPTH, width), (1 + DEPTH) * width
+    for column in range(0, columns, width):
+        for k in range(0, depth, DEPTH):
+            many, piece = min(DEPTH, depth - k), column * depth + k
+            if piece != held:
+                held = piece
+                if b.shape[0]:
+                    _pack(w, b, column, k, many, panels)
+                else:
+                    _pack_transposed(w, column, k, many, panels)
+            multiply(
+                a, row * depth + k, depth, WHOLE, WHOLE, NONE, many, rows, work, width, NONE, NONE, WHOLE,
+                columns - column, k == 0, work, z, width, NONE,
             )
+        copy_rows(rows, min(width, columns - column), work, z, width, out, row * columns + column, columns)
+    return held
 
 
 @jit(device=True)
 def _forward_worker(
-    worker: int, workers: int, x: Array, panels: Array, code: int, z: Array, args: Array, out: Array
+    worker: int, workers: int, x: Array, w: Array, b: Array, code: int, args: Array, out: Array, scratch: Array
 ) -> None:
-    width, outputs, depth = panels.shape[2], out.shape[1], x.shape[1]
+    outputs, held = out.shape[1], -1
     first, last = span(worker, workers, x.shape[0])
-    multiply(
-        x, first * depth, depth, WHOLE, WHOLE, NONE, depth, last - first, panels, width, panels.shape[1] * width, NONE,
-        panels.shape[0], outputs, True, z, first * width, width, z.shape[1] * width,
-    )
-    for n in range(first, last):
-        for p in range(panels.shape[0]):
-            for j in range(p * width, min(outputs, (p + 1) * width)):
-                args[n, j] = z[p, n, j - p * width]
-        if code == SOFTMAX:
-            softmax(outputs, args, n * outputs, out, n * outputs)
-        else:
-            activate(code, outputs, args, n * outputs, out, n * outputs)
+    for row in range(first, last, BLOCK):
+        rows = min(BLOCK, last - row)
+        held = _product(row, rows, held, x, w, b, args, scratch[worker])
+        if code == IDENTITY:  # as one row: where its vectors begin makes no difference
+            activate(code, rows * outputs, args, row * outputs, out, row * outputs)
+            continue
+        for at in range(row * outputs, (row + rows) * outputs, outputs):
+            if code == SOFTMAX:
+                softmax(outputs, args, at, out, at)
+            else:
+                activate(code, outputs, args, at, out, at)
 
 
 @jit()
 def dense_forward(
-    x: Array, w: Array, b: Array, code: int, panels: Array, z: Array, args: Array, out: Array, workers: int
+    x: Array, w: Array, b: Array, code: int, args: Array, out: Array, scratch: Array, workers: int
 ) -> None:
     """``args = x w.T + b; out = activation(args)``; mirrors the output line of `oracle.LSTM.feed_forward_and_cache`.
 
@@ -92,10 +126,10 @@ def dense_forward(
     x, w, b : (N, k), (n, k) and (n,) arrays
     code : int
         Activation code.
-    panels, z : array of `dense_shape`, (n / 4 lanes rounded up, N, 4 lanes) array
-        Overwritten.
     args, out : (N, n) arrays
-        Written.
+        Written; they may be one array, which then holds `out`.
+    scratch : (workers, `dense_scratch`) array
+        Overwritten.
     workers : int
         Shares of the work, by rows.
 
@@ -103,14 +137,65 @@ def dense_forward(
     -----
     2 N n k flops.
     """
-    _pack(w, b, panels)
-    share(_forward_worker, (x, panels, code, z, args, out), workers)
+    share(_forward_worker, (x, w, b, code, args, out, scratch), workers)
+
+
+@jit(device=True)
+def _unpack(sums: Array, j: int, column: int, d_w: Array, d_b: Array) -> None:
+    """Add rows j on of the gradients at (b, w.T), which hold outputs `column` on."""
+    outputs, width, first, last = d_w.shape[0], sums.shape[2], max(1, j), j + sums.shape[1]
+    vector = width // WIDTH
+    for p in range(sums.shape[0]):
+        for row in range(column + p * width, min(outputs, column + (p + 1) * width), vector):
+            units, place = min(vector, outputs - row), row - column - p * width
+            for k in range(units if j == 0 else 0):
+                d_b[row + k] += sums[p, 0, place + k]
+            from_panel(d_w, row, units, first - 1, last - 1, sums, p, first - j, place)
+
+
+@jit(device=True)
+def _gradients(
+    first: int, last: int, delta: Array, x: Array, fed: Array, offsets: Index, d_w: Array, d_b: Array, work: Array
+) -> None:
+    """Add rows first to last - 1 of the gradients at (b, w.T)."""
+    outputs, width = delta.shape[1], WIDTH * (VECTOR_BYTES // work.itemsize)
+    for column in range(0, outputs, PANELS * width):
+        count = min(PANELS, (outputs - column + width - 1) // width)
+        for j in range(first, last, SUMS):
+            many = min(SUMS, last - j)
+            sums = _panels(work, SCRATCH, count, many, width)
+            sums[:] = 0
+            for n in range(0, delta.shape[0], DEPTH):
+                depth = min(DEPTH, delta.shape[0] - n)
+                dz = _panels(work, SCRATCH + sums.size, count, depth, width)
+                for p in range(count):
+                    at = column + p * width
+                    for k in range(depth):
+                        _delta_row(outputs - at, delta, (n + k) * outputs + at, dz, (p * depth + k) * width)
+                for i in range(0, many, GROUP):
+                    add_sums(
+                        x[n : n + depth], fed, offsets, NONE, NONE, depth, j + i, j + min(i + GROUP, many), dz,
+                        outputs - column, sums, i, work,
+                    )
+            _unpack(sums, j, column, d_w, d_b)
+
+
+@jit(device=True)
+def _backward_worker(
+    worker: int, workers: int, delta: Array, x: Array, w: Array, fed: Array, offsets: Index, d_w: Array, d_b: Array,
+    d_x: Array, scratch: Array,
+) -> None:
+    work, nothing, held = scratch[worker], d_b[:0], -1
+    first, last = span(worker, workers, 1 + x.shape[1])
+    _gradients(first, last, delta, x, fed, offsets, d_w, d_b, work)
+    first, last = span(worker, workers, d_x.shape[0])
+    for row in range(first, last, BLOCK):
+        held = _product(row, min(BLOCK, last - row), held, delta, w, nothing, d_x, work)
 
 
 @jit()
 def dense_backward(
-    delta: Array, x: Array, w: Array, rows: Index, transposed: Array, dz: Array, gradients: Array, scratch: Array,
-    d_w: Array, d_b: Array, d_x: Array, workers: int,
+    delta: Array, x: Array, w: Array, d_w: Array, d_b: Array, d_x: Array, scratch: Array, workers: int
 ) -> None:
     """Gradients of an affine layer; mirrors `oracle.LSTM.init_gradients` and ``delta @ W_o``.
 
@@ -120,14 +205,12 @@ def dense_backward(
         Gradient at the layer's pre-activations.
     x, w : (N, k) and (n, k) arrays
         Its input and weights.
-    rows : (2,) intp array
-        0 and N.
-    transposed, dz, gradients : arrays of `dense_transposed_shape`, like z of `dense_forward`, of `dense_shape`
+    d_w, d_b : (n, k) and (n,) arrays
+        Added to: ``delta.T @ x`` and ``delta.sum(axis=0)``.
+    d_x : (N, k) array
+        Written: ``delta @ w``. Without rows it is not formed.
+    scratch : (workers, `dense_scratch`) array
         Overwritten.
-    scratch : (workers, `backward.SCRATCH`) array
-        Overwritten.
-    d_w, d_b, d_x : (n, k), (n,) and (N, k) arrays
-        Written: ``delta.T @ x``, ``delta.sum(axis=0)``, ``delta @ w``. A `d_x` without rows asks for none.
     workers : int
         Shares of the work.
 
@@ -135,19 +218,5 @@ def dense_backward(
     -----
     4 N n k flops. Every element is summed in one order, whoever sums it.
     """
-    outputs, width = w.shape[0], dz.shape[2]
-    vector = width // WIDTH
-    for p in range(dz.shape[0]):
-        for n in range(delta.shape[0]):
-            _delta_row(outputs - p * width, delta, n * outputs + p * width, dz, (p * dz.shape[1] + n) * width)
-    if d_x.shape[0]:
-        _pack_transposed(w, transposed)
-    d_w[:] = 0
-    weight_gradients(
-        NONE, WHOLE, rows, x, x.ravel()[:0].reshape(0, 0), dz, transposed, gradients, d_x, scratch, workers
-    )
-    for p in range(dz.shape[0]):
-        for j in range(p * width, min(outputs, (p + 1) * width)):
-            d_b[j] = gradients[p, 0, j - p * width]
-        for row in range(p * width, (p + 1) * width, vector):
-            from_panel(d_w, row, max(0, min(vector, outputs - row)), gradients, p, WHOLE, row - p * width)
+    nothing = x.ravel()[:0].reshape(0, 0)  # nor are there steps
+    share(_backward_worker, (delta, x, w, nothing, np.zeros(1, np.intp), d_w, d_b, d_x, scratch), workers)

@@ -104,7 +104,7 @@ def _deltas(v: Machine, factors: list[Any], mask: Any, at_h: Any, delta_s: Any) 
     """Gradients at the pre-activations, given those at h, and at S in `delta_s`, which then holds that at S_prev.
 
     Where no error comes, none goes on, whatever NaN or infinity the step has computed, for it may be padding: there the
-    results are -0, and an error's product that is zero is +0. Sums keep that apart; see `backward.weight_gradients`.
+    results are -0, and an error's product that is zero is +0. Sums keep that apart; see `backward.add_sums`.
     """
     *of_state, to_filter, to_state, kept = factors
     before = v.load(delta_s)

@@ -1,7 +1,8 @@
-"""Losses of rows of outputs and their gradients, each in one pass; they mirror `fastlstm.oracle.losses`.
+"""Huber's loss of rows of outputs and its gradient, in one pass; it mirrors `fastlstm.oracle.losses.huber`.
 
-What a kernel sums in vectors, a row or `PIECE` elements, is added up in float64, in an order that the shapes and the
-mask decide and the workers do not.
+What is summed in vectors, up to `PIECE` elements, is added up in float64, in an order that the shapes and the mask
+decide and the workers do not. Where float32 has no room for such a sum, it is made once more in float64, element by
+element; weighted sums are always made so.
 """
 
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm_kernels.activations import exp, fold_row, load_at, map_row, store_at
-from fastlstm_kernels.arrays import Array, Index, intp
+from fastlstm_kernels.activations import fold_row, store_at
+from fastlstm_kernels.arrays import Array, intp
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
@@ -21,8 +22,14 @@ PIECE = 256
 SCRATCH = 16
 """Numbers that a worker has for itself; a cache line, so that no two write into one."""
 
-TOP, TOTAL, WEIGHT, BELOW, SHARE = range(5)
-"""What stands there of a row: its largest logit, the sum of exponentials; Σ y, Σ y (top - z); a factor."""
+NORMAL = 2.0**-126
+"""The smallest number of float32 with all digits."""
+
+LEAST = 2.0**24 * PIECE * NORMAL
+"""From here on a sum of float32 has all digits, even if `PIECE` numbers below `NORMAL` were taken for zero."""
+
+SUM, DELTA, SCALE = range(3)
+"""What stands there of a piece: its sum; where it bends, what its gradient is multiplied by."""
 
 
 def huber_sums(entries: int, group: int) -> int:
@@ -30,7 +37,7 @@ def huber_sums(entries: int, group: int) -> int:
     return -(-entries // max(1, PIECE // group))
 
 
-def _across(v: Machine, x: Any, combine: Callable[[Any, Any], Any]) -> Any:
+def across(v: Machine, x: Any, combine: Callable[[Any, Any], Any]) -> Any:
     """All lanes of a vector combined; in every lane."""
     half = v.lanes // 2
     while half:
@@ -39,15 +46,15 @@ def _across(v: Machine, x: Any, combine: Callable[[Any, Any], Any]) -> Any:
     return x
 
 
-def _sum(v: Machine, x: Any) -> Any:
-    return _across(v, x, lambda a, b: a + b)
+def lane_sum(v: Machine, x: Any) -> Any:
+    """The sum of all lanes of a vector; in every lane."""
+    return across(v, x, lambda a, b: a + b)
 
 
 @operation
-def _huber(
-    v: Machine, n: Count, outputs: Place, targets: Place, numbers: Place, gradient: Place, total: Place
-) -> None:
-    delta, scale = v.broadcast(numbers), v.broadcast(numbers + 1)
+def _huber(v: Machine, n: Count, outputs: Place, targets: Place, gradient: Place, found: Place) -> None:
+    """Leaves SUM; takes DELTA and SCALE."""
+    delta, scale = v.broadcast(found + DELTA), v.broadcast(found + SCALE)
     least = 0.0 - delta
 
     def step(carried: Any, offset: Any, mask: Any, output: Any, target: Any) -> Any:
@@ -57,15 +64,41 @@ def _huber(
         store_at(v, gradient + offset, slope, mask)
         return carried + v.select(size > delta, delta * (size - 0.5 * delta), 0.5 * error * error)
 
-    v.store_part(total, _sum(v, fold_row(v, n, v.fill(0.0), [outputs, targets], step)), v.first(1))
+    v.store_part(found + SUM, lane_sum(v, fold_row(v, n, v.fill(0.0), [outputs, targets], step)), v.first(1))
+
+
+@jit(device=True, inline=True)
+def _bent(error: float, delta: float) -> tuple[float, float]:
+    """Huber's loss of an error, and its slope there."""
+    # Both are formed and one is taken: a branch that is mispredicted takes longer than all of it.
+    size, square, most = abs(error), 0.5 * error * error, np.copysign(delta, error)
+    line = delta * (size - 0.5 * delta)
+    return line if size > delta else square, most if size > delta else error
+
+
+@jit(device=True)
+def _again(
+    first: int, last: int, outputs: Array, targets: Array, delta: float, scale: float, gradient: Array
+) -> float:
+    """The sum of a piece, and its gradient, in float64."""
+    total = 0.0
+    for k in range(first, last):
+        loss, slope = _bent(np.float64(outputs[k]) - np.float64(targets[k]), delta)
+        gradient[k] = scale * slope
+        total += loss
+    return total
 
 
 @jit(device=True)
 def _huber_worker(
-    worker: int, workers: int, outputs: Array, targets: Array, mask: Array, group: int, numbers: Array,
+    worker: int, workers: int, outputs: Array, targets: Array, mask: Array, group: int, delta: float, scale: float,
     scratch: Array, sums: Array, gradient: Array,
 ) -> None:
-    entries, block = mask.shape[0], max(1, PIECE // group)
+    entries, block, found = mask.shape[0], max(1, PIECE // group), intp(worker * SCRATCH)
+    least = 0.0
+    if outputs.itemsize == 4:
+        least = LEAST if delta >= NORMAL else np.inf
+    scratch[worker, DELTA], scratch[worker, SCALE] = delta, scale
     first, last = span(worker, workers, sums.shape[0])
     for b in range(first, last):
         total = 0.0
@@ -75,11 +108,12 @@ def _huber_worker(
             while stop < end and mask[stop]:
                 stop += 1
             for at in range(begin * group, stop * group, PIECE):
-                _huber(
-                    min(PIECE, stop * group - at), outputs, at, targets, at, numbers, 0, gradient, at, scratch,
-                    worker * SCRATCH,
-                )
-                total += np.float64(scratch[worker, 0])
+                n = min(PIECE, stop * group - at)
+                _huber(n, outputs, at, targets, at, gradient, at, scratch, found)
+                piece: float = np.float64(scratch[worker, SUM])
+                if not least <= piece < np.inf:
+                    piece = _again(at, at + n, outputs, targets, delta, scale, gradient)
+                total += piece
             begin = stop
             while begin < end and not mask[begin]:
                 gradient[begin * group : (begin + 1) * group] = 0
@@ -89,7 +123,7 @@ def _huber_worker(
 
 @jit()
 def huber_loss(
-    outputs: Array, targets: Array, mask: Array, group: int, numbers: Array, scratch: Array, sums: Array,
+    outputs: Array, targets: Array, mask: Array, group: int, delta: float, scale: float, scratch: Array, sums: Array,
     gradient: Array, workers: int,
 ) -> None:
     """Huber's loss and its gradient; mirrors `oracle.losses.huber`, and `squared_error` where delta is infinite.
@@ -102,7 +136,7 @@ def huber_loss(
         Which elements have a target.
     group : int
         How many elements next to each other an entry of the mask stands for.
-    numbers : (2,) array
+    delta, scale : float
         delta, and what the gradient is multiplied by.
     scratch : (workers, SCRATCH) array
         Overwritten.
@@ -113,144 +147,48 @@ def huber_loss(
     workers : int
         Shares of the work.
     """
-    share(_huber_worker, (outputs, targets, mask, group, numbers, scratch, sums, gradient), workers)
-
-
-@operation
-def _exponentials(v: Machine, n: Count, z: Place, out: Place, found: Place) -> None:
-    """``out = exp(z - max z)``; leaves TOP and TOTAL."""
-
-    def larger(a: Any, b: Any) -> Any:
-        return v.select(a > b, a, b)
-
-    def most(carried: Any, offset: Any, mask: Any, x: Any) -> Any:
-        return larger(x if mask is None else v.select(mask, x, carried), carried)
-
-    top = _across(v, fold_row(v, n, v.broadcast(z), [z], most), larger)
-
-    def power(carried: Any, offset: Any, mask: Any, x: Any) -> Any:
-        e = exp(v, x - top)
-        store_at(v, out + offset, e, mask)
-        return carried + (e if mask is None else v.select(mask, e, 0.0))
-
-    total = _sum(v, fold_row(v, n, v.fill(0.0), [z], power))
-    v.store_part(found + TOP, top, v.first(1))
-    v.store_part(found + TOTAL, total, v.first(1))
-
-
-@operation
-def _weighted(v: Machine, n: Count, z: Place, targets: Place, found: Place) -> None:
-    """Leaves WEIGHT and BELOW; takes TOP."""
-    top = v.broadcast(found + TOP)
-
-    def below(carried: Any, offset: Any, mask: Any, x: Any, y: Any) -> Any:
-        # A logit of minus infinity is no loss where nothing is expected of it.
-        return carried + v.select((y > 0.0) | (y < 0.0), y * (top - x), 0.0)
-
-    weight = _sum(v, fold_row(v, n, v.fill(0.0), [targets], lambda carried, offset, mask, y: carried + y))
-    v.store_part(found + WEIGHT, weight, v.first(1))
-    v.store_part(found + BELOW, _sum(v, fold_row(v, n, v.fill(0.0), [z, targets], below)), v.first(1))
-
-
-@operation
-def _times(v: Machine, n: Count, out: Place, found: Place) -> None:
-    """``out *= SHARE``."""
-    factor = v.broadcast(found + SHARE)
-    map_row(v, n, out, out, lambda x, *_: x * factor)
-
-
-@operation
-def _minus(v: Machine, n: Count, out: Place, targets: Place, found: Place, scale: Place) -> None:
-    """``out = (out · SHARE - targets) · scale``."""
-    factor, by = v.broadcast(found + SHARE), v.broadcast(scale)
-    map_row(
-        v, n, out, out, lambda x, offset, mask: (x * factor - load_at(v, targets + offset, mask)) * by
-    )
+    share(_huber_worker, (outputs, targets, mask, group, delta, scale, scratch, sums, gradient), workers)
 
 
 @jit(device=True)
-def _label_worker(
-    worker: int, workers: int, outputs: Array, labels: Index, mask: Array, scale: Array, scratch: Array,
-    losses: Array, gradient: Array,
+def _weighted_worker(
+    worker: int, workers: int, outputs: Array, targets: Array, weights: Array, features: Array, delta: float,
+    sums: Array, gradient: Array,
 ) -> None:
-    width, found = outputs.shape[1], intp(worker * SCRATCH)
+    by_element = intp(weights.shape[1] > 1)
     first, last = span(worker, workers, outputs.shape[0])
     for n in range(first, last):
-        losses[n] = 0
-        if not mask[n]:
-            gradient[n, :] = 0
-            continue
-        _exponentials(width, outputs, n * width, gradient, n * width, scratch, found)
-        total, label = scratch[worker, TOTAL], labels[n]
-        scratch[worker, SHARE] = scale[0] / total
-        less = (gradient[n, label] - total) / total  # p - 1, without the rounding of p
-        _times(width, gradient, n * width, scratch, found)
-        gradient[n, label] = less * scale[0]
-        losses[n] = np.log(np.float64(total)) + (np.float64(scratch[worker, TOP]) - np.float64(outputs[n, label]))
+        total = 0.0
+        for k in range(outputs.shape[1]):
+            gradient[n, k] = 0
+            weight = weights[n, k * by_element] * features[k]
+            if weight > 0:
+                loss, slope = _bent(np.float64(outputs[n, k]) - np.float64(targets[n, k]), delta)
+                gradient[n, k] = weight * slope
+                total += weight * loss
+        sums[n] = total
 
 
 @jit()
-def label_cross_entropy(
-    outputs: Array, labels: Index, mask: Array, scale: Array, scratch: Array, losses: Array, gradient: Array,
+def weighted_huber_loss(
+    outputs: Array, targets: Array, weights: Array, features: Array, delta: float, sums: Array, gradient: Array,
     workers: int,
 ) -> None:
-    """Cross-entropy of the softmax of logits with labels, and its gradient; mirrors `oracle.losses.cross_entropy`.
-
-    Parameters
-    ----------
-    outputs : (N, n) array
-        Logits; n at least 1.
-    labels : (N,) intp array
-        From 0 to n - 1, where the mask is set.
-    mask : (N,) bool array
-        Which rows have a target.
-    scale : (1,) array
-        What the gradient is multiplied by.
-    scratch : (workers, SCRATCH) array
-        Overwritten.
-    losses : (N,) float64 array
-        Written; zero where there is no target.
-    gradient : (N, n) array
-        Written, likewise.
-    workers : int
-        Shares of the work, by rows.
-    """
-    share(_label_worker, (outputs, labels, mask, scale, scratch, losses, gradient), workers)
-
-
-@jit(device=True)
-def _row_worker(
-    worker: int, workers: int, outputs: Array, targets: Array, mask: Array, scale: Array, scratch: Array,
-    losses: Array, gradient: Array,
-) -> None:
-    width, found = outputs.shape[1], intp(worker * SCRATCH)
-    first, last = span(worker, workers, outputs.shape[0])
-    for n in range(first, last):
-        losses[n] = 0
-        if not mask[n]:
-            gradient[n, :] = 0
-            continue
-        at = n * width
-        _exponentials(width, outputs, at, gradient, at, scratch, found)
-        _weighted(width, outputs, at, targets, at, scratch, found)
-        total, weight = scratch[worker, TOTAL], scratch[worker, WEIGHT]
-        scratch[worker, SHARE] = weight / total
-        _minus(width, gradient, at, targets, at, scratch, found, scale, 0)
-        losses[n] = np.float64(weight) * np.log(np.float64(total)) + np.float64(scratch[worker, BELOW])
-
-
-@jit()
-def cross_entropy(
-    outputs: Array, targets: Array, mask: Array, scale: Array, scratch: Array, losses: Array, gradient: Array,
-    workers: int,
-) -> None:
-    """Cross-entropy of the softmax of logits with rows of weights; mirrors `oracle.losses.cross_entropy`.
+    """Huber's loss, each element's times its weight, and its gradient; mirrors `oracle.losses.huber`.
 
     Parameters
     ----------
     outputs, targets : (N, n) arrays
-        Logits, and the weight of each class; n at least 1.
-    mask, scale, scratch, losses, gradient, workers
-        As for `label_cross_entropy`.
+    weights : (N, n) or (N, 1) float64 array
+        Of each element, or of the rows.
+    features : (n,) float64 array
+        What they are multiplied by; where a product is zero, NaN for output or target does not count.
+    delta : float
+    sums : (N,) float64 array
+        Written: the loss of each row.
+    gradient : (N, n) array
+        Written.
+    workers : int
+        Shares of the work, by rows.
     """
-    share(_row_worker, (outputs, targets, mask, scale, scratch, losses, gradient), workers)
+    share(_weighted_worker, (outputs, targets, weights, features, delta, sums, gradient), workers)

@@ -86,31 +86,35 @@ def copy_row(v: Machine, columns: Count, a: Place, out: Place) -> None:
 
 
 @jit(device=True, inline=True)
-def to_panel(w: Array, row: int, units: int, panels: Array, p: int, first: int, column: int) -> None:
-    """Rows of a weight matrix as columns of a panel, from its row `first` on."""
+def to_panel(
+    w: Array, row: int, units: int, begin: int, end: int, panels: Array, p: int, first: int, column: int
+) -> None:
+    """Columns begin to end - 1 of rows of a weight matrix as columns of a panel, from its row `first` on."""
     depth, width = w.shape[1], panels.shape[2]
     vector = width // WIDTH
-    whole = depth // vector * vector if units == vector else 0
-    for k in range(0, whole, vector):
-        place = (p * panels.shape[1] + first + k) * width + column
+    whole = begin + (end - begin) // vector * vector if units == vector else begin
+    for k in range(begin, whole, vector):
+        place = (p * panels.shape[1] + first + k - begin) * width + column
         _transpose_square(w, row * depth + k, depth, panels, place, width)
-    for k in range(whole, depth):
+    for k in range(whole, end):
         for j in range(vector):
-            panels[p, first + k, column + j] = w[row + j, k] if j < units else 0
+            panels[p, first + k - begin, column + j] = w[row + j, k] if j < units else 0
 
 
 @jit(device=True, inline=True)
-def from_panel(w: Array, row: int, units: int, panels: Array, p: int, first: int, column: int) -> None:
+def from_panel(
+    w: Array, row: int, units: int, begin: int, end: int, panels: Array, p: int, first: int, column: int
+) -> None:
     """Add columns of a panel to rows of a weight matrix; the reverse of `to_panel`."""
     depth, width = w.shape[1], panels.shape[2]
     vector = width // WIDTH
-    whole = depth // vector * vector if units == vector else 0
-    for k in range(0, whole, vector):
-        place = (p * panels.shape[1] + first + k) * width + column
+    whole = begin + (end - begin) // vector * vector if units == vector else begin
+    for k in range(begin, whole, vector):
+        place = (p * panels.shape[1] + first + k - begin) * width + column
         _add_square(panels, place, width, w, row * depth + k, depth)
-    for k in range(whole, depth):
+    for k in range(whole, end):
         for j in range(units):
-            w[row + j, k] += panels[p, first + k, column + j]
+            w[row + j, k] += panels[p, first + k - begin, column + j]
 
 
 @jit(device=True)
@@ -125,8 +129,8 @@ def _pack_worker(
             row, column = order[g] * size + p * vector, g * vector
             for j in range(vector):
                 panels[p, 0, column + j] = b[row + j] if j < units else 0
-            to_panel(w, row, units, panels, p, 1, column)
-            to_panel(u, row, units, panels, p, 1 + w.shape[1], column)
+            to_panel(w, row, units, 0, w.shape[1], panels, p, 1, column)
+            to_panel(u, row, units, 0, u.shape[1], panels, p, 1 + w.shape[1], column)
 
 
 @jit()
@@ -163,8 +167,8 @@ def _unpack_worker(
             row, column = order[g] * size + p * vector, g * vector
             for j in range(units):
                 d_b[row + j] += panels[p, 0, column + j]
-            from_panel(d_w, row, units, panels, p, 1, column)
-            from_panel(d_u, row, units, panels, p, 1 + d_w.shape[1], column)
+            from_panel(d_w, row, units, 0, d_w.shape[1], panels, p, 1, column)
+            from_panel(d_u, row, units, 0, d_u.shape[1], panels, p, 1 + d_w.shape[1], column)
 
 
 @jit()

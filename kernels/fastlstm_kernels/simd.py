@@ -35,18 +35,23 @@ Count: TypeAlias = Annotated[Any, "an integer"]
 _INT = ir.IntType(64)
 
 
-def _host() -> tuple[int, int]:
-    """Bytes of a vector register, and how many registers there are; by the features that Numba compiles for."""
+def _host() -> tuple[int, int, bool]:
+    """Bytes of a vector register, how many registers there are, and whether a product and a sum can be fused.
+
+    By the features that Numba compiles for.
+    """
     given = numba.config.CPU_FEATURES
     features = str(get_host_cpu_features() if given is None else given).split(",")
+    arm = llvm.get_process_triple().startswith(("aarch64", "arm64"))
+    fused = arm or "+fma" in features
     if "+avx512f" in features:
-        return 64, 32
+        return 64, 32, fused
     if "+avx" in features:
-        return 32, 16
-    return 16, 32 if llvm.get_process_triple().startswith(("aarch64", "arm64")) else 16
+        return 32, 16, fused
+    return 16, 32 if arm else 16, fused
 
 
-VECTOR_BYTES, REGISTERS = _host()
+VECTOR_BYTES, REGISTERS, FUSED = _host()
 
 
 @functools.cache

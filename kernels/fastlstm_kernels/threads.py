@@ -16,6 +16,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import prange
 from numba.core import cgutils, types
@@ -130,8 +131,9 @@ def _emit_share(typingctx: Any, function: Any, arguments: Any, workers: Any) -> 
 
 
 def _share_in_python(function: Any, arguments: tuple[Any, ...], workers: int) -> None:
-    for worker in range(workers):
-        function(worker, workers, *arguments)
+    with np.errstate(all="ignore"):  # compiled code says nothing of overflow either
+        for worker in range(workers):
+            function(worker, workers, *arguments)
 
 
 share: Any = _share_in_python if numba.config.DISABLE_JIT else intrinsic(_emit_share)
