@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 import pytest
 
-from fastlstm.train import SGD, Adam, AdamW, RMSprop, clipping
+from fastlstm.train import SGD, Adam, AdamW, RMSprop, clipping, precision
 from tests.test_optimisers import several_blocks_and_workers, twin  # noqa: F401 (a fixture for all tests)
 
 both = pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
@@ -104,8 +104,9 @@ def test_the_norm_of_nothing_is_zero(dtype: Any) -> None:
     (RMSprop, {"learning_rate": 1.0, "eps": 1e39, "centered": True}, 1.0, 1e9),
 ])
 def test_a_step_is_right_where_float32_has_no_such_numbers(
-    kind: Any, settings: Any, parameter: float, gradient: float
+    kind: Any, settings: Any, parameter: float, gradient: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(precision, "PIECE", 2)
     optimiser, state = kind(**settings), {}
     parameters, gradients = (numpy.full(3, value, numpy.float32) for value in (parameter, gradient))
     wanted = parameters.astype(numpy.float64)

@@ -6,15 +6,10 @@ from typing import Any
 import numpy
 
 from fastlstm.checks import Array
-from fastlstm.train.precision import SMALLEST, rates
+from fastlstm.train.precision import EPSILON, PIECE, SMALLEST, rates
 from fastlstm_kernels import gradient_squares
 from fastlstm_kernels.optimise import BLOCK
 from fastlstm_kernels.simd import lanes
-
-PIECE = 16 * BLOCK
-"""Elements that are in float64 at a time."""
-
-_EPS = {numpy.dtype(kind): float(numpy.finfo(kind).eps) for kind in (numpy.float32, numpy.float64)}
 
 
 def norm(gradients: Array, limit: float, workers: int) -> float:
@@ -40,7 +35,7 @@ def norm(gradients: Array, limit: float, workers: int) -> float:
     with numpy.errstate(over="ignore"):
         total = float(sums.sum(dtype=numpy.float64))
     # Each square that is lost was at most the smallest normal number, so that these are no more than rounding.
-    if total * _EPS[dtype] >= gradients.size * SMALLEST[dtype] and total < math.inf:
+    if total * EPSILON[dtype] >= gradients.size * SMALLEST[dtype] and total < math.inf:
         return math.sqrt(total)
     return total if math.isnan(total) else _scaled_norm(gradients, float(held[0]))
 

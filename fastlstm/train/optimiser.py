@@ -102,8 +102,9 @@ class Optimiser:
         One pass over the arrays, and with `clip_norm` one more over the gradients. A NaN in the gradients, with
         `clip_norm` also an infinity, makes parameters NaN, as in PyTorch.
 
-        Numbers below the smallest normal one of the dtype count as zero. Where a setting is so in float32, or larger
-        than its largest, the step is computed in float64, which takes longer.
+        Numbers below the smallest normal one of the dtype count as zero. Where float32 cannot hold a setting, or `eps`
+        is below 1e-16, so that squares that count as zero would be missed, the step is computed in float64, which takes
+        some four times as long.
         """
         parameters, gradients = _fitting(parameters, gradients)
         numbers = self._numbers()

@@ -6,6 +6,10 @@ from typing import Any
 import numpy
 
 from fastlstm.checks import Array
+from fastlstm_kernels.optimise import BLOCK
+
+PIECE = 8 * BLOCK
+"""Elements that are in float64 at a time: few enough to stay in the cache."""
 
 SMALLEST = {numpy.dtype(kind): float(numpy.finfo(kind).tiny) for kind in (numpy.float32, numpy.float64)}
 """Smallest normal number of each dtype; a kernel takes those below for zero."""
@@ -44,10 +48,12 @@ def in_float64(
     arrays : dict of str to (n,) float32 array
         Changed.
     """
-    wide = {name: array.astype(numpy.float64) for name, array in arrays.items()}
-    moved = parameters.astype(numpy.float64)
-    run(moved, gradients.astype(numpy.float64), wide)
-    with numpy.errstate(over="ignore"):
-        parameters[...] = moved
-        for name, array in wide.items():
-            arrays[name][...] = array
+    for begin in range(0, parameters.size, PIECE):
+        part = slice(begin, begin + PIECE)
+        moved = parameters[part].astype(numpy.float64)
+        wide = {name: array[part].astype(numpy.float64) for name, array in arrays.items()}
+        run(moved, gradients[part].astype(numpy.float64), wide)
+        with numpy.errstate(over="ignore"):
+            parameters[part] = moved
+            for name, array in wide.items():
+                arrays[name][part] = array
