@@ -12,7 +12,9 @@ from tests.helpers import JIT_OFF
 from tests.layers import FORK, LAYERS, forks, layer_or_skip
 from tests.processes import run
 
-pytestmark = pytest.mark.skipif(JIT_OFF, reason="kernels in plain Python have no parallel region")
+pytestmark = [
+    pytest.mark.process, pytest.mark.skipif(JIT_OFF, reason="kernels in plain Python have no parallel region")
+]
 
 
 def test_a_region_has_the_cores_and_gives_them_back():
