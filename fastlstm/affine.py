@@ -6,7 +6,7 @@ import numpy
 
 import fastlstm_kernels as kernels
 from fastlstm.checks import Array
-from fastlstm.cores import borrowed
+from fastlstm.cores import useful
 from fastlstm.workspace import kept
 from fastlstm_kernels.activations import IDENTITY
 from fastlstm_kernels.dense import dense_scratch
@@ -33,8 +33,8 @@ def forwards(
     n_threads : int or None
         At most so many threads.
     """
-    with borrowed(n_threads, 2 * len(x) * w.size) as workers:
-        kernels.dense_forward(x, w, b, code, before, values, scratch(workers, x.dtype), workers)
+    workers = useful(n_threads, 2 * len(x) * w.size)
+    kernels.dense_forward(x, w, b, code, before, values, scratch(workers, x.dtype), workers)
 
 
 def backwards(
@@ -55,8 +55,8 @@ def backwards(
     n_threads : int or None
         At most so many threads.
     """
-    with borrowed(n_threads, 4 * len(x) * w.size) as workers:
-        kernels.dense_backward(delta, x, w, d_w, d_b, d_x, scratch(workers, x.dtype), workers)
+    workers = useful(n_threads, 4 * len(x) * w.size)
+    kernels.dense_backward(delta, x, w, d_w, d_b, d_x, scratch(workers, x.dtype), workers)
 
 
 def linear(x: Array, w: Array, out: Array, n_threads: int | None) -> None:

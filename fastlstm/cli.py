@@ -11,7 +11,7 @@ from rich.table import Table
 
 from fastlstm import atomic
 from fastlstm.chart import draw, draw_memory
-from fastlstm.cores import borrowed
+from fastlstm.cores import useful
 from fastlstm.forecast import AHEAD, LENGTH, SPLIT, SunspotForecaster
 from fastlstm.memory import DISTANCE, REACHES, accuracy
 from fastlstm.train import Callback, Trainer
@@ -136,9 +136,9 @@ def _judge(console: Console, forecaster: SunspotForecaster) -> None:
 def _compare(console: Console, forecaster: SunspotForecaster, seconds: float) -> None:
     with console.status("timing the oracle"):
         oracle, timed, sequences = forecaster.oracle_seconds(ORACLE_BUDGET)
-    with borrowed(None, 1 << 40) as threads:
-        console.print(
-            f"One epoch of {sequences} sequences of {LENGTH} months: {seconds:.2f} s in the kernels "
-            f"({threads} threads), {oracle:.0f} s in the NumPy oracle (from {timed} of the sequences): "
-            f"{oracle / seconds:.0f} times faster."
-        )
+    threads = useful(None, 1 << 40)
+    console.print(
+        f"One epoch of {sequences} sequences of {LENGTH} months: {seconds:.2f} s in the kernels "
+        f"({threads} threads), {oracle:.0f} s in the NumPy oracle (from {timed} of the sequences): "
+        f"{oracle / seconds:.0f} times faster."
+    )

@@ -14,7 +14,7 @@ import fastlstm_kernels as kernels
 from fastlstm import checks
 from fastlstm.affine import scratch
 from fastlstm.checks import Array
-from fastlstm.cores import borrowed
+from fastlstm.cores import useful
 from fastlstm.files import read_model, write_model
 from fastlstm.lstm import LSTM
 from fastlstm.oracle.network import Example, initial_network
@@ -208,11 +208,11 @@ class NeuralNetwork:
                 n = len(chosen)
                 activations, errors = numpy.empty((2, n * sum(self._sizes)))
                 activations[: n * self._sizes[0]] = X[chosen].ravel()
-                with borrowed(None, 2 * n * flat.size) as workers:
-                    kernels.network_gradients(
-                        sizes, flat, n, Y[chosen].ravel(), activations, errors, gradients,
-                        scratch(workers, flat.dtype), workers,
-                    )
+                workers = useful(None, 2 * n * flat.size)
+                kernels.network_gradients(
+                    sizes, flat, n, Y[chosen].ravel(), activations, errors, gradients,
+                    scratch(workers, flat.dtype), workers,
+                )
                 flat -= step * gradients
             if held_out is not None:
                 print(f"epoch {epoch + 1}: {self.validate(held_out)} of {len(held_out)} right")

@@ -12,7 +12,7 @@ import numpy
 
 import fastlstm_kernels as kernels
 from fastlstm.checks import Array
-from fastlstm.cores import borrowed
+from fastlstm.cores import useful
 from fastlstm.pair import Pair, nothing, pays, side_by_side
 from fastlstm.vectors import by_row, from_vectors, into_vectors, no_vectors
 from fastlstm.workspace import Block, Take, fresh, kept, room
@@ -173,22 +173,22 @@ def forwards(
     for job, behind in zip(jobs, BEHIND, strict=False):
         x = _passed(chain, runs[0].hidden[batch:]) if chain is not None and runs else job.x
         runs.append(_ready(job, x, offsets, keep, take, results, behind))
-    with borrowed(n_threads, sum(8 * run.x.shape[0] * size * (size + run.x.shape[1]) for run in runs)) as workers:
-        pair = _pair(chain, runs, workers)
-        each = [
-            (
-                run.x, offsets, job.weights.panels(workers, "panels" + behind) if job.panels is None else job.panels,
-                *job.weights.codes, keep, run.mask, run.gates, run.cells, run.hidden, run.fed,
-                _board(1 if pair else workers, behind),
-            )
-            for job, run, behind in zip(jobs, runs, BEHIND, strict=False)
-        ]
-        if pair:
-            first, second = each
-            kernels.forward_pair(first, second, *pair, _board(2, "_pair"), min(workers, 2))
-        else:
-            for arguments in each:
-                kernels.forward(*arguments, workers)
+    workers = useful(n_threads, sum(8 * run.x.shape[0] * size * (size + run.x.shape[1]) for run in runs))
+    pair = _pair(chain, runs, workers)
+    each = [
+        (
+            run.x, offsets, job.weights.panels(workers, "panels" + behind) if job.panels is None else job.panels,
+            *job.weights.codes, keep, run.mask, run.gates, run.cells, run.hidden, run.fed,
+            _board(1 if pair else workers, behind),
+        )
+        for job, run, behind in zip(jobs, runs, BEHIND, strict=False)
+    ]
+    if pair:
+        first, second = each
+        kernels.forward_pair(first, second, *pair, _board(2, "_pair"), min(workers, 2))
+    else:
+        for arguments in each:
+            kernels.forward(*arguments, workers)
     return runs
 
 
@@ -236,8 +236,8 @@ def _ready(
 def preactivations(weights: Weights, run: Run, n_threads: int | None) -> Array:
     """Pre-activations of the gates of a run, (N, 4 H), in the order f, i, c, hf."""
     z = kept("z", run.gates.shape, run.gates.dtype)
-    with borrowed(n_threads, 8 * run.x.size * run.hidden.shape[1]) as workers:
-        kernels.preactivations(run.x, run.offsets, weights.panels(workers), z, run.hidden, workers)
+    workers = useful(n_threads, 8 * run.x.size * run.hidden.shape[1])
+    kernels.preactivations(run.x, run.offsets, weights.panels(workers), z, run.hidden, workers)
     return by_row(z, run.hidden.shape[1])
 
 
@@ -270,23 +270,23 @@ def backwards(
     run, (rows, size) = jobs[0].run, jobs[0].delta.shape
     groups = -(-(len(run.offsets) - 1) // stride)
     reach = None if truncate is None or truncate >= (groups - 1) * stride else truncate
-    with borrowed(n_threads, sum(16 * rows * size * (size + job.run.x.shape[1]) for job in jobs)) as workers:
-        pair = _pair(chain, [job.run for job in jobs], workers) if reach is None else None
-        if chain is not None:
-            jobs = [jobs[0], jobs[1]._replace(delta=_passed(chain, jobs[0].d_x))]
-        backs = [
-            _Back(job, exact, workers, 1 if pair else workers, behind)
-            for job, behind in zip(jobs, BEHIND, strict=False)
-        ]
-        if pair:
-            first, second = (back.arguments() for back in backs)
-            kernels.backward_pair(first, second, *pair, _board(2, "_pair"), min(workers, 2))
-        for back in backs:
-            if reach is not None:
-                back.truncated(reach, stride, workers)
-            elif not pair:
-                kernels.backward(*(*back.arguments(), workers))
-            kernels.unpack(back.sums, back.job.weights.order, *back.job.gradients, workers)
+    workers = useful(n_threads, sum(16 * rows * size * (size + job.run.x.shape[1]) for job in jobs))
+    pair = _pair(chain, [job.run for job in jobs], workers) if reach is None else None
+    if chain is not None:
+        jobs = [jobs[0], jobs[1]._replace(delta=_passed(chain, jobs[0].d_x))]
+    backs = [
+        _Back(job, exact, workers, 1 if pair else workers, behind)
+        for job, behind in zip(jobs, BEHIND, strict=False)
+    ]
+    if pair:
+        first, second = (back.arguments() for back in backs)
+        kernels.backward_pair(first, second, *pair, _board(2, "_pair"), min(workers, 2))
+    for back in backs:
+        if reach is not None:
+            back.truncated(reach, stride, workers)
+        elif not pair:
+            kernels.backward(*(*back.arguments(), workers))
+        kernels.unpack(back.sums, back.job.weights.order, *back.job.gradients, workers)
     return [(from_vectors(back.delta_h, size), from_vectors(back.delta_c, size)) for back in backs]
 
 

@@ -75,7 +75,7 @@ def chain_pays(
     Two cores, 200 steps, forwards and training: 32 units, one sequence 1.4 and 1.7 times faster; 64 units 1.2 and 1.2,
     8 sequences 1.2 and 1.1; 128 units, one sequence 1.0 and 1.2, 32 sequences 1.1 and 0.96; 256 units 0.9 and 0.9.
     """
-    workers = available() if n_threads is None else n_threads
+    workers = available(n_threads)
     if workers <= 1 or inputs > FEW * size or offsets[-1] < TURNS * max(TURN, batch):
         return False
     return batch * size * size <= SMALL_STEP if workers == 2 else pays(batch, size, dtype, workers)

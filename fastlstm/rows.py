@@ -7,7 +7,7 @@ import numpy
 
 import fastlstm_kernels as kernels
 from fastlstm.checks import Array
-from fastlstm.cores import borrowed
+from fastlstm.cores import useful
 from fastlstm.workspace import fresh
 
 MOVE = 16
@@ -121,8 +121,8 @@ class Rows:
         return out
 
     def _gather(self, source: Array, first: int, places: Array, out: Array, column: int, columns: int) -> None:
-        with borrowed(self.n_threads, MOVE * len(places) * columns) as workers:
-            kernels.gather_rows(source, first, places, out, column, columns, workers)
+        workers = useful(self.n_threads, MOVE * len(places) * columns)
+        kernels.gather_rows(source, first, places, out, column, columns, workers)
 
     def last(self, states: Array) -> Array:
         """The states after each sequence's last step.

@@ -1,24 +1,21 @@
 """Python threads and forked processes that use the kernels at once get the right bits: no abort, no hang."""
 
-import os
-
 import pytest
 
 from tests.helpers import JIT_OFF
+from tests.layers import FORK, LAYERS, forks, layer_or_skip
 from tests.processes import run
 
 pytestmark = [
     pytest.mark.process, pytest.mark.skipif(JIT_OFF, reason="kernels in plain Python use no threading layer")
 ]
 
-LAYERS = ["workqueue", "omp", "tbb"]
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
-
 COMMON = """
-import contextlib, os, sys, threading, time, warnings
-import numpy
+import sys, threading, time, warnings
+import numba, numpy
 import fastlstm
 from fastlstm import cores
+from tests.claims import ALONE, SHARED, noted
 
 # Each call has work for several workers: by rows, by units, and, for more than 9 steps, one for each direction.
 SHAPES = {(5, 16): 48, (4, 1): 200, (40, 1): 47}
@@ -49,15 +46,13 @@ def same(found, wanted):
     return all(numpy.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 used = []  # numbers of workers of all calls
-borrowed = cores.borrowed
+useful = cores.useful
 
-@contextlib.contextmanager
 def spying(n_threads, flops):
-    with borrowed(n_threads, flops) as workers:
-        used.append(workers)
-        yield workers
+    used.append(useful(n_threads, flops))
+    return used[-1]
 
-fastlstm.layer.borrowed = cores.borrowed = spying
+fastlstm.layer.useful = cores.useful = spying
 
 def check_all():
     for shape, wanted in WANTED.items():
@@ -69,23 +64,6 @@ assert set(used) == {1}
 """Also computes what is wanted, by one thread, which starts no threading layer."""
 
 
-def layer_or_skip(layer):
-    """Environment that chooses a threading layer, where there is one; with at least four threads."""
-    chosen = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4"}
-    there = run("""
-import numba
-from numba.np.ufunc.parallel import _launch_threads
-try:
-    _launch_threads()
-    print(numba.threading_layer())
-except ValueError:
-    print("none")
-""", **chosen)
-    if there.strip() != layer:
-        pytest.skip(f"Numba's {layer} threading layer is not installed")
-    return chosen
-
-
 @pytest.fixture(scope="module", params=LAYERS)
 def chosen(request):
     return layer_or_skip(request.param)
@@ -95,7 +73,7 @@ def test_eight_threads_at_once(chosen):
     """Half of them share one layer for inference, half train a layer of their own."""
     run(COMMON + """
 shared = {shape: make(shape) for shape in SHAPES}
-together, failures, rounds = threading.Barrier(8), [], []
+together, failures, rounds, found_out = threading.Barrier(8), [], [], []
 
 def infer(shape):
     return [shared[shape](arrays(*shape))[0], step_through(shared[shape], arrays(*shape))]
@@ -108,6 +86,7 @@ def work(trains):
             for shape, wanted in WANTED.items():
                 found = train(make(shape), arrays(*shape)) if trains else infer(shape)
                 assert same(found, wanted[2:] if trains else wanted[:2]), (shape, trains)
+                found_out.append(noted())
             rounds.append(trains)
     except BaseException as error:
         failures.append(error)
@@ -120,35 +99,10 @@ for thread in threads:
     assert not thread.is_alive(), "hung"
 assert not failures, failures
 assert {True, False} <= set(rounds)
-assert max(used) > 1, "no call was shared among workers"
-assert used.count(1) > len(SHAPES), "no call found the workers taken"
+assert SHARED in found_out, "no region had the cores"
+assert ALONE in found_out, "no region found them taken"
+assert max(used) > 1 or numba.threading_layer() == "workqueue", "no call was to be shared"
 """, **chosen)
-
-
-# From Python 3.12 on, os.fork warns wherever the parent has other threads; that it works all the same is the claim.
-FORK = """
-def fork_and_check():
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-        child = os.fork()
-    if not child:
-        status = 1
-        try:
-            check_all()
-            status = 0
-        finally:
-            os._exit(status)
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            assert status == 0, f"the child ended with {status}"
-            return
-        time.sleep(0.01)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    raise AssertionError("the child hung")
-"""
 
 
 @forks
@@ -171,14 +125,23 @@ stop, failures = threading.Event(), []
 def work():
     try:
         while not stop.is_set():
-            check_all()
+            compute()
+            found_out.append(noted())
     except BaseException as error:
         failures.append(error)
 
+found_out, compute = [], check_all
+
+def check_all():
+    assert noted() == ALONE
+    compute()
+
+compute()  # alone, as workqueue is for one thread
+assert max(used) > 1
 threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
 for thread in threads:
     thread.start()
-while max(used) == 1:
+while SHARED not in found_out:
     time.sleep(0.001)
 for _ in range(10):
     fork_and_check()
@@ -220,38 +183,46 @@ check_all()
 
 
 @forks
-@pytest.mark.parametrize("count", ["parallel._launch_threads()", "cores.available()"])
-def test_a_child_forked_while_another_thread_counts_threads(chosen, count):
+@pytest.mark.parametrize("start", ["parallel._launch_threads()", "cores.available()"])
+def test_a_child_forked_while_another_thread_starts_numbas(chosen, start):
     """Numba's locks on the threading layer would be held for ever in the child."""
-    run(COMMON + FORK + f"""
+    run(FORK + f"""
+import threading
+import numpy
+import fastlstm
+from fastlstm import cores
 from numba.np.ufunc import parallel
 
-counting, go_on = threading.Event(), threading.Event()
+starting, go_on = threading.Event(), threading.Event()
 
 class Lock:
     def __enter__(self):
         held.acquire()
         if threading.current_thread() is thread:
-            counting.set()
+            starting.set()
             go_on.wait(1)
 
     def __exit__(self, *_):
         held.release()
 
+def check_all():
+    fastlstm.nn.LSTM(33, 48)(numpy.ones((5, 16, 33)))
+
 def work():
-    {count}
+    {start}
 
 thread = threading.Thread(target=work, daemon=True)
-if "available" not in {count!r}:
+assert not parallel._is_initialized
+if "available" not in {start!r}:
     check_all()  # from now on the child must do without the layer
 held, parallel._backend_init_thread_lock = parallel._backend_init_thread_lock, Lock()
 thread.start()
-counting.wait()
+starting.wait()
 fork_and_check()
 go_on.set()
 thread.join(60)
 check_all()
-assert max(used) > 1
+assert cores.available() > 1
 """, **chosen)
 
 

@@ -207,7 +207,8 @@ def test_files_that_are_no_trainer(path: Path) -> None:
 
 
 @pytest.mark.process
-def test_ctrl_c_in_a_process_of_its_own(path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_in_a_process_of_its_own(path: Path, number: int) -> None:
     """During an update it waits for its end, and while data are waited for it acts at once; then all goes on."""
     child = processes.start("""
 import sys, time
@@ -247,7 +248,7 @@ say("done")
         for word in ("updating", "waiting"):
             assert child.stdout.readline() == word + "\n", child.stderr.read()
             began = time.perf_counter()
-            child.send_signal(signal.SIGINT)
+            child.send_signal(number)
         assert processes.finish(child) == "done\n"
         assert time.perf_counter() - began < 50
     finally:

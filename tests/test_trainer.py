@@ -567,6 +567,19 @@ def test_progress(given: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert "steps/s" in shown.err
 
 
+def test_progress_starts_no_thread() -> None:
+    """Numba's threading layer workqueue is for one only."""
+    pytest.importorskip("rich")
+
+    class Count(train.Callback):
+        def on_update(self, trainer: train.Trainer) -> None:
+            found.append(threading.active_count())
+
+    found, before = [], threading.active_count()
+    trainer().fit(chunks([2, 2]), progress=True, callbacks=[Count()])
+    assert found == [before] * 2
+
+
 def interrupting(action: Any) -> Any:
     """The data of one epoch, with an action in the middle."""
     given = chunks([2] * 4)

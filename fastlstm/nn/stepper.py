@@ -47,11 +47,8 @@ class Level:
     def advance(self, x: Array) -> Array:
         """One step on x (batch, input); the output, which the step after the next overwrites."""
         now = self.now
-        if self._flops:
-            with cores.borrowed(self._n_threads, self._flops) as workers:
-                step(x, self._panels, self._z, self._cells, self.hidden, now, workers)
-        else:
-            step(x, self._panels, self._z, self._cells, self.hidden, now, 1)
+        workers = cores.useful(self._n_threads, self._flops) if self._flops else 1
+        step(x, self._panels, self._z, self._cells, self.hidden, now, workers)
         self.now = now = 1 - now
         return self.outputs[now]
 

@@ -7,7 +7,7 @@ import numpy
 import fastlstm_kernels as kernels
 from fastlstm import checks
 from fastlstm.checks import Array
-from fastlstm.cores import borrowed
+from fastlstm.cores import useful
 from fastlstm.train import weights
 from fastlstm.workspace import fresh, kept
 from fastlstm_kernels.loss import SCRATCH
@@ -83,13 +83,13 @@ class CrossEntropy:
             have, scale = parts > 0, parts.astype(given.dtype)
         losses, gradient = numpy.empty(have.size), fresh("gradient", given.shape, given.dtype)
         rows = gradient.reshape(-1, given.shape[-1])
-        with borrowed(None, 40 * given.size) as workers:
-            last = scale, kept("loss", (workers, SCRATCH), given.dtype), losses, rows, workers
-            if wanted.ndim == 1:
-                kernels.label_cross_entropy(given.reshape(rows.shape), wanted, have, *last)
-            else:
-                classes = numpy.empty(0) if self.weight is None else self.weight
-                kernels.cross_entropy(given.reshape(rows.shape), wanted, have, classes, *last)
+        workers = useful(None, 40 * given.size)
+        last = scale, kept("loss", (workers, SCRATCH), given.dtype), losses, rows, workers
+        if wanted.ndim == 1:
+            kernels.label_cross_entropy(given.reshape(rows.shape), wanted, have, *last)
+        else:
+            classes = numpy.empty(0) if self.weight is None else self.weight
+            kernels.cross_entropy(given.reshape(rows.shape), wanted, have, classes, *last)
         if not total:
             return float("nan"), gradient
         return float(losses.sum()) / total if parts is None else float((losses * parts).sum()), gradient

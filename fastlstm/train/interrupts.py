@@ -1,5 +1,10 @@
-"""Ctrl-C at moments when nothing is half done."""
+"""Ctrl-C at moments when nothing is half done; and SIGTERM, with which clusters announce that they take a machine back.
 
+Both ask a training to end, and are the same to it from the first to the last one: another one, while it is brought to
+its end, changes nothing.
+"""
+
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -7,11 +12,15 @@ from itertools import islice
 from types import FrameType
 from typing import Any
 
+DEFAULTS: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+"""What handles each where nobody has chosen another handler."""
+
 
 class Interrupts:
-    """Holds Ctrl-C back while it is entered, but for the time in which `take` waits; for a ``with`` statement.
+    """Holds Ctrl-C and SIGTERM back while it is entered, but for the time in which `take` waits, when both raise.
 
-    Only in the main thread, and only where Ctrl-C would raise KeyboardInterrupt: other handlers are left alone.
+    For a ``with`` statement. Only in the main thread, and each only where it has its default handler: others are left
+    alone.
 
     Attributes
     ----------
@@ -20,29 +29,35 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self.pending = self._waiting = self._installed = False
+        self.pending = self._waiting = False
+        self._process = os.getpid()
+        self._held: list[signal.Signals] = []
 
     def __enter__(self) -> "Interrupts":
-        self.pending = False
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._handle)
-            self._installed = True
+        self.pending, self._process = False, os.getpid()
+        if threading.current_thread() is threading.main_thread():
+            for number, default in DEFAULTS.items():  # Ctrl-C first, and last below: it must not raise in between
+                if signal.getsignal(number) == default:
+                    signal.signal(number, self._handle)
+                    self._held.append(number)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._installed = False
+        while self._held:
+            signal.signal(self._held[-1], DEFAULTS[self._held[-1]])
+            self._held.pop()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGTERM and os.getpid() != self._process:  # of a child, such as one that prepares data
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
         self.pending = True
         if self._waiting:
             self._waiting = False
             raise KeyboardInterrupt
 
     def take(self, iterator: Iterator[Any]) -> list[Any]:
-        """The next item in a list, which is empty at the end or where Ctrl-C came first."""
+        """The next item in a list, which is empty at the end or where a signal came first."""
         got: list[Any] = []
         try:
             try:
@@ -56,6 +71,6 @@ class Interrupts:
         return got
 
     def each(self, iterator: Iterator[Any]) -> Iterator[Any]:
-        """Items up to the end or to Ctrl-C."""
+        """Items up to the end or to a signal."""
         while got := self.take(iterator):
             yield got[0]

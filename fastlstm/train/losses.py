@@ -8,7 +8,7 @@ import numpy
 import fastlstm_kernels as kernels
 from fastlstm import checks
 from fastlstm.checks import Array
-from fastlstm.cores import borrowed
+from fastlstm.cores import useful
 from fastlstm.train import weights
 from fastlstm.train.entropy import CrossEntropy
 from fastlstm.workspace import fresh, kept
@@ -93,11 +93,11 @@ class _Elementwise(ABC):
     def _mean(self, given: Array, wanted: Array, have: Array, count: float, gradient: Array) -> float:
         group = given.shape[-1] if have.shape != given.shape else 1
         sums = numpy.empty(huber_sums(have.size, group))
-        with borrowed(None, 10 * given.size) as workers:
-            kernels.huber_loss(
-                given.reshape(-1), wanted.reshape(-1), have.reshape(-1), group, self._bend(), 1 / max(1.0, count),
-                kept("loss", (workers, SCRATCH), given.dtype), sums, gradient.reshape(-1), workers,
-            )
+        workers = useful(None, 10 * given.size)
+        kernels.huber_loss(
+            given.reshape(-1), wanted.reshape(-1), have.reshape(-1), group, self._bend(), 1 / max(1.0, count),
+            kept("loss", (workers, SCRATCH), given.dtype), sums, gradient.reshape(-1), workers,
+        )
         return float(sums.sum()) / max(1.0, count)
 
     def _weighted_mean(self, given: Array, wanted: Array, shares: Array, gradient: Array) -> float:
@@ -105,11 +105,11 @@ class _Elementwise(ABC):
         rows, sums = (-1, n), numpy.empty(given.size // n)
         by = shares.reshape(sums.size, n if shares.shape == given.shape else 1)
         features = numpy.ones(n) if self.weight is None else self.weight
-        with borrowed(None, 30 * given.size) as workers:
-            kernels.weighted_huber_loss(
-                given.reshape(rows), wanted.reshape(rows), by, features, self._bend(), sums, gradient.reshape(rows),
-                workers,
-            )
+        workers = useful(None, 30 * given.size)
+        kernels.weighted_huber_loss(
+            given.reshape(rows), wanted.reshape(rows), by, features, self._bend(), sums, gradient.reshape(rows),
+            workers,
+        )
         return float(sums.sum())
 
 

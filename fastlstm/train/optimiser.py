@@ -109,23 +109,23 @@ class Optimiser:
         parameters, gradients = _fitting(parameters, gradients)
         numbers = self._numbers()
         arrays = self._fitting_arrays(parameters)
-        with cores.borrowed(self.n_threads, WORK * parameters.size) as workers:
-            norm, highest, scale = None, math.inf if self.clip_value is None else self.clip_value, 1.0
-            if self.clip_norm is not None:
-                norm = clipping.norm(gradients, highest, workers)
-                scale = clipping.factor(norm, self.clip_norm)
-                if clipping.vanishes(scale, gradients.dtype):
-                    gradients = clipping.shortened(gradients, highest, norm, self.clip_norm)
-                    highest, scale = math.inf, 1.0
+        workers = cores.useful(self.n_threads, WORK * parameters.size)
+        norm, highest, scale = None, math.inf if self.clip_value is None else self.clip_value, 1.0
+        if self.clip_norm is not None:
+            norm = clipping.norm(gradients, highest, workers)
+            scale = clipping.factor(norm, self.clip_norm)
+            if clipping.vanishes(scale, gradients.dtype):
+                gradients = clipping.shortened(gradients, highest, norm, self.clip_norm)
+                highest, scale = math.inf, 1.0
 
-            def run(parameters: Array, gradients: Array, arrays: dict[str, Array]) -> None:
-                rates = precision.rates(parameters.dtype, highest, scale, *numbers)
-                self._apply(rates, parameters, gradients, arrays, workers)
+        def run(parameters: Array, gradients: Array, arrays: dict[str, Array]) -> None:
+            rates = precision.rates(parameters.dtype, highest, scale, *numbers)
+            self._apply(rates, parameters, gradients, arrays, workers)
 
-            if parameters.dtype == numpy.float64 or self._fits_float32(numbers):
-                run(parameters, gradients, arrays)
-            else:
-                precision.in_float64(run, parameters, gradients, arrays)
+        if parameters.dtype == numpy.float64 or self._fits_float32(numbers):
+            run(parameters, gradients, arrays)
+        else:
+            precision.in_float64(run, parameters, gradients, arrays)
         self.arrays = arrays
         self.updates += 1
         return norm

@@ -33,7 +33,8 @@ class Progress(Callback):
 
     def __init__(self, trainer: Trainer, total: int | None, done: Callable[[], int]) -> None:
         columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-        self._display = Display(*columns, console=Console(stderr=True))
+        # A thread of its own to refresh it would leave layers one core where Numba's threading layer is workqueue.
+        self._display = Display(*columns, console=Console(stderr=True), auto_refresh=False)
         self._task = self._display.add_task("", total=total)
         self._done, self._steps = done, trainer.steps
         self._began, self._due = time.perf_counter(), 0.0
@@ -56,4 +57,4 @@ class Progress(Callback):
         speed = (trainer.steps - self._steps) / (time.perf_counter() - self._began)
         epoch = trainer.epoch + bool(trainer.chunk or trainer.step)
         text = f"epoch {epoch}  loss {trainer.last_loss:.4g}  {speed:,.0f} steps/s"
-        self._display.update(self._task, description=text, completed=self._done())
+        self._display.update(self._task, description=text, completed=self._done(), refresh=True)

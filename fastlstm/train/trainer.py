@@ -191,7 +191,8 @@ class Trainer:
         Notes
         -----
         Ctrl-C during an update waits for its end; while data are waited for it acts at once, which breaks off a
-        generator that is running, and nothing else does. Then `fit` returns with `interrupted`.
+        generator that is running, and nothing else does. Then `fit` returns with `interrupted`. SIGTERM does all that
+        Ctrl-C does, unless it has a handler already.
         """
         plan = Plan(self, data, epochs, updates, validation, callbacks, checkpoint, checkpoint_every)
         saving.resume(self._callback_states, plan.callbacks)

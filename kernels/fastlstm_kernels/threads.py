@@ -3,7 +3,7 @@
 A kernel runs ``share(function, arguments, workers)``, which calls ``function(worker, workers, *arguments)`` for each
 worker. All kernels go through the same small `prange` loop, which calls them through a pointer: Numba's parallel
 compilation (1.2 s a region) is paid once and not for every kernel. One worker is called directly, so that serial
-work never enters a threading layer.
+work never enters a threading layer; and where the cores are taken (see `claim`) one worker does the work of all.
 
 Within a region, work that has to wait for other work goes in phases; see `phases`.
 
@@ -23,6 +23,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from fastlstm_kernels.arrays import intp
+from fastlstm_kernels.claim import emit_claim, emit_release
 from fastlstm_kernels.jit import jit
 
 _FLUSH = 0x8040
@@ -119,12 +120,16 @@ def _emit_share(typingctx: Any, function: Any, arguments: Any, workers: Any) -> 
         _flushing(inside, lambda: call(inside, function, inner, [task.args[1], task.args[2], *unpacked]))
         inside.ret_void()
         place = builder.bitcast(held, _BYTES)
-        with builder.if_else(builder.icmp_signed("<=", args[2], _INT(1))) as (alone, together):
-            with alone:
-                builder.call(task, [place, _INT(0), _INT(1)])
+        claimed = cgutils.alloca_once_value(builder, ir.IntType(1)(False))
+        with builder.if_then(builder.icmp_signed(">", args[2], _INT(1))):
+            builder.store(emit_claim(builder), claimed)
+        with builder.if_else(builder.load(claimed)) as (together, alone):
             with together:
                 addresses = [builder.ptrtoint(value, _INT) for value in (task, place)]
                 call(builder, region, outer, [*addresses, args[2]])
+                emit_release(builder)
+            with alone:
+                builder.call(task, [place, _INT(0), _INT(1)])
         return context.get_dummy_value()
 
     return types.void(function, arguments, types.intp), codegen
@@ -137,4 +142,4 @@ def _share_in_python(function: Any, arguments: tuple[Any, ...], workers: int) ->
 
 
 share: Any = _share_in_python if numba.config.DISABLE_JIT else intrinsic(_emit_share)
-"""Run a device function for each worker; see above. `arguments` is a tuple."""
+"""Run a device function for each of `workers`, or once for worker 0 of 1; see above. `arguments` is a tuple."""
