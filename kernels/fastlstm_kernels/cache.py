@@ -60,9 +60,16 @@ class KernelCache(NullCache):  # type: ignore[misc]
         # counts, and not the file's time as in Numba before 0.68: archives and images of disks round it.
         lines, _ = inspect.findsource(function)
         self._stamp = hashlib.sha256("".join(lines).encode()).hexdigest() + package_stamp()
+        self._found: list[Place] | None = None
 
-    @functools.cached_property
+    @property
     def _places(self) -> list[Place]:
+        # Not functools.cached_property, whose lock a child forked meanwhile would wait for (before Python 3.12).
+        if self._found is None:
+            self._found = self._look()
+        return self._found
+
+    def _look(self) -> list[Place]:
         found: dict[str, Place] = {}
         for kind in KINDS:
             with contextlib.suppress(Exception):  # not a kind for this function: Numba has several errors for it
