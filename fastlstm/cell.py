@@ -72,10 +72,6 @@ class Cell:
         """Whether its outputs are the hidden states themselves, which another layer can take as they come."""
         return True
 
-    def inputs(self, rows: Rows, x: Array, h: Array) -> Array:
-        """What the kernels take for x (N, input), given the initial states h (batch, H or P)."""
-        return x
-
     def job(self, rows: Rows, x: Array, h: Array, c: Array, mask: Array | None, n_threads: int | None) -> Job:
         """What is to be run.
 
@@ -91,20 +87,6 @@ class Cell:
             At most so many threads.
         """
         return Job(self.weights, x, h, c, mask)
-
-    def next_job(self, job: Job, x: Array, h: Array, c: Array) -> Job:
-        """A job that goes on where another one ended.
-
-        Parameters
-        ----------
-        job : Job
-            The one before.
-        x : (N, input) array
-            Inputs of the steps that follow.
-        h, c : (batch, H) arrays
-            Hidden and cell states after each sequence's last step.
-        """
-        return job._replace(x=x, h=h, c=c)
 
     def result(self, rows: Rows, run: Run, h: Array, keep: bool, n_threads: int | None) -> Passed:
         """What has come of it.
@@ -208,25 +190,12 @@ class ProjectedCell(Cell):
         both = numpy.concatenate([w, u], axis=1)
         return Weights(both, product, self.weights.b, self.weights.order, self.weights.codes)
 
-    def inputs(self, rows: Rows, x: Array, h: Array) -> Array:
-        """As `Cell.inputs`: x, and an initial r beside that of the first step."""
-        there = rows.first()
-        both = self._widened(x)
-        both[:there, x.shape[1] :] = h[:there]
-        return both
-
-    def _widened(self, x: Array) -> Array:
-        both = numpy.zeros((len(x), x.shape[1] + self.output_size), x.dtype)
-        both[:, : x.shape[1]] = x
-        return both
-
     def job(self, rows: Rows, x: Array, h: Array, c: Array, mask: Array | None, n_threads: int | None) -> Job:
         """As `Cell.job`; there must be no mask."""
-        return Job(self.folded(n_threads), self.inputs(rows, x, h), numpy.zeros_like(c), c)
-
-    def next_job(self, job: Job, x: Array, h: Array, c: Array) -> Job:
-        """As `Cell.next_job`."""
-        return job._replace(x=self._widened(x), h=h, c=c)
+        (count, inputs), there = x.shape, rows.first()
+        both = numpy.zeros((count, inputs + h.shape[1]), x.dtype)
+        both[:, :inputs], both[:there, inputs:] = x, h[:there]
+        return Job(self.folded(n_threads), both, numpy.zeros_like(c), c)
 
     def result(self, rows: Rows, run: Run, h: Array, keep: bool, n_threads: int | None) -> Passed:
         """As `Cell.result`."""

@@ -106,8 +106,6 @@ class Job(NamedTuple):
         Initial states; not changed.
     mask : (batch, H) array, optional
         What the hidden states of each sequence are multiplied with on their way to the next step.
-    panels : array, optional
-        The weights, packed already.
     """
 
     weights: Weights
@@ -115,7 +113,6 @@ class Job(NamedTuple):
     h: Array
     c: Array
     mask: Array | None = None
-    panels: Array | None = None
 
 
 class BackJob(NamedTuple):
@@ -177,9 +174,8 @@ def forwards(
     pair = _pair(chain, runs, workers)
     each = [
         (
-            run.x, offsets, job.weights.panels(workers, "panels" + behind) if job.panels is None else job.panels,
-            *job.weights.codes, keep, run.mask, run.gates, run.cells, run.hidden, run.fed,
-            _board(1 if pair else workers, behind),
+            run.x, offsets, job.weights.panels(workers, "panels" + behind), *job.weights.codes, keep, run.mask,
+            run.gates, run.cells, run.hidden, run.fed, _board(1 if pair else workers, behind),
         )
         for job, run, behind in zip(jobs, runs, BEHIND, strict=False)
     ]

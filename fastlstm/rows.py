@@ -13,8 +13,6 @@ from fastlstm.workspace import fresh
 MOVE = 16
 """Flops that take as long as to move a number."""
 
-ALL = slice(None)
-
 
 class lazy:
     """An array computed when it is first read, and then kept in its place.
@@ -79,25 +77,9 @@ class Rows:
         """How many sequences have a first step: so many rows it has."""
         return int(self.offsets[1]) if self.duration else 0
 
-    def reversed(self, rows: Array, own: slice = ALL) -> Array:
-        """The rows of each sequence from its last step to its first, as a new array; twice is as before.
-
-        Of the result only the rows `own`, if they are given.
-        """
-        return self._gathered(rows, self._mirror[own])
-
-    def parts(self, most: int) -> "list[Rows]":
-        """The steps cut into ranges of so many rows at most, or one step; itself where it has no more."""
-        parts, start = [], 0
-        while self.offsets[-1] > most and start < self.duration:
-            stop = max(start + 1, int(numpy.searchsorted(self.offsets, self.offsets[start] + most, side="right")) - 1)
-            parts.append(self._part(start, stop))
-            start = stop
-        return parts or [self]
-
-    def _part(self, start: int, stop: int) -> "Rows":
-        """The rows of steps start to stop - 1."""
-        return Rows(stop - start, self.batch, self.batch_first, self.n_threads)
+    def reversed(self, rows: Array) -> Array:
+        """The rows of each sequence from its last step to its first, as a new array; twice is as before."""
+        return self._gathered(rows, self._mirror)
 
     def beside(self, forwards: Array, backwards: Array) -> Array:
         """The outputs of both directions side by side, where the reverse one's rows are `reversed`."""
@@ -178,10 +160,6 @@ class RaggedRows(Rows):
         """As `Rows.give`; always new."""
         shape = (self.batch, self.duration) if self.batch_first else (self.duration, self.batch)
         return self._gathered(rows, self._home).reshape(*shape, rows.shape[1])
-
-    def _part(self, start: int, stop: int) -> Rows:
-        lengths = numpy.clip(self._lengths - start, 0, stop - start)
-        return RaggedRows(stop - start, self.batch, self.batch_first, lengths, self.n_threads)
 
     def sorted(self, states: Array) -> Array:
         """As `Rows.sorted`."""

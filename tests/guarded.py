@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import fastlstm_kernels as kernels
-from fastlstm import LSTM, compat, cores, nn, pair, slices, workspace
+from fastlstm import LSTM, compat, cores, nn, pair, workspace
 from fastlstm.nn import stepper
 from fastlstm.train import SGD, Adam, CrossEntropy, Huber, RMSprop, SquaredError
 from fastlstm_kernels import claim
@@ -167,7 +167,7 @@ def stack_results(
         d_input, d_state = layer.backward(tape, output, state, *truncation)
         found += [output, *state, d_input, *d_state, layer.gradients.flat]
         if "dropout" not in kind:
-            found.append(layer(x, state, lengths)[0])  # in slices
+            found.append(layer(x, state, lengths)[0])
     step = layer.stepper(x.shape[1])
     return [*found, *(step(row).copy() for row in x), *step.state]
 
@@ -233,5 +233,4 @@ if __name__ == "__main__":
     watch = Watch()
     workspace._bytes, workspace.SMALL, cores.SHARE, stepper.LONG = scratch, 0, 1, 0
     pair.chain_pays, pair.TURN = lambda *_: True, 2  # type: ignore[assignment]
-    slices.BYTES, slices.ROWS = 0, 20
     check()
