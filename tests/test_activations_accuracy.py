@@ -88,10 +88,11 @@ def test_smallest_results_are_subnormal_numbers_and_not_zero(dtype):
     numpy.testing.assert_array_equal(kernel("tanh", numpy.array([least, -least])), [least, -least])
 
 
-@pytest.mark.skipif(not (JIT_OFF or FUSED), reason="the simulator rounds a float32 multiply-add once, this host twice")
 @each
 @both
 def test_the_simulator_agrees_within_two_units(name, dtype):
+    if dtype == numpy.float32 and not (JIT_OFF or FUSED):
+        pytest.skip("the simulator rounds a multiply-add once, this host twice")
     x = sample(name, dtype, min(COUNT, 50_000))
     with numpy.errstate(all="ignore"):
         simulated = getattr(activations, name)(Simulator(dtype), x)

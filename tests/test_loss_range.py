@@ -68,7 +68,8 @@ def test_a_delta_beyond_float32_leaves_the_squared_error():
 def test_the_sum_of_float32_losses_is_one_of_float64():
     outputs = numpy.full((30000, 1), 0.1, numpy.float32)
     wanted = 0.5 * float(outputs[0, 0]) ** 2
-    assert SquaredError()(outputs, numpy.zeros((30000, 1)))[0] == pytest.approx(wanted, rel=3e-7)
+    # The narrower a vector, the more float32 terms has a lane; in float32 alone the sum is wrong by 7e-6 and more.
+    assert SquaredError()(outputs, numpy.zeros((30000, 1)))[0] == pytest.approx(wanted, rel=1e-6)
     labels = numpy.zeros(30000 if not JIT_OFF else 300, int)
     value, _ = CrossEntropy()(numpy.zeros((len(labels), 2), numpy.float32), labels)
     assert value == pytest.approx(numpy.log(2), rel=1e-12)
