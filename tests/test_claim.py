@@ -103,7 +103,7 @@ for _ in range(3):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such clock on this system")
-@pytest.mark.parametrize("what", ["layer(x)", "train_once()", "step(x[0])"])
+@pytest.mark.parametrize("what", ["layer(x)", "train_once()", "step(x[0])", "cores.useful(None, 1 << 40)"])
 def test_ctrl_c_at_any_moment_leaves_no_core_taken(what):
     """Nor a lock that another thread would wait for."""
     run(f"""
