@@ -116,6 +116,7 @@ except OSError as error:
 
 
 @posix
+@pytest.mark.process
 @pytest.mark.parametrize("made", ["model", "network", "trainer"])
 def test_a_file_that_the_system_cuts_short_is_an_oserror(tmp_path: Path, made: str) -> None:
     """As on a full disk, but with a limit that a test can set."""
