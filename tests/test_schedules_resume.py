@@ -138,7 +138,7 @@ def test_a_schedule_of_another_kind_begins_anew(path: Path) -> None:
 
 def test_files_without_schedules_are_read_still(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = trainer(train.Adam(0.01, (0.8, 0.99)))
-    ours.fit(chunks(LENGTHS))
+    ours.fit(chunks(LENGTHS), validation=chunks([3]))
     ours.save(path)
     arrays, metadata = checkpoint.read(path)
     del metadata["schedules"]
@@ -147,7 +147,7 @@ def test_files_without_schedules_are_read_still(path: Path, monkeypatch: pytest.
     monkeypatch.undo()
     given = train.Adam(Plateau(0.01), (0.8, 0.99))
     for loaded in (train.Trainer.load(path), train.Trainer.load(path, optimizer=given)):
-        loaded.fit(chunks(LENGTHS))
+        loaded.fit(chunks(LENGTHS), validation=chunks([3]))
         whole = trainer(train.Adam(0.01, (0.8, 0.99)))
-        whole.fit(chunks(LENGTHS), epochs=2)
+        whole.fit(chunks(LENGTHS), epochs=2, validation=chunks([3]))
         assert_same(loaded, whole)
