@@ -154,6 +154,15 @@ def test_without_the_extra_the_command_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("command", ["demo", "grammar"])
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, command):
+    (tmp_path / "file").write_text("kept")
+    monkeypatch.setattr(sys, "argv", ["fastlstm", command, "--output", str(tmp_path / "file" / "out")])
+    with pytest.raises(SystemExit, match=r"fastlstm: .*Not a directory"):
+        main()
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def test_the_library_needs_numpy_and_numba_only():
     code = (
         "import sys; import numba, numpy; theirs = set(sys.modules); import fastlstm; "

@@ -63,7 +63,14 @@ class OtherDtype(Lazy):
         return self._values
 
 
-@pytest.mark.parametrize("given", [OtherDtype(X), X.tolist(), numpy.asfortranarray(X)])
+class OnlyWhole:
+    """Gives an array, and no slices."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return X
+
+
+@pytest.mark.parametrize("given", [OtherDtype(X), OnlyWhole(), X.tolist(), numpy.asfortranarray(X)])
 def test_what_does_not_read_itself_becomes_an_array(given: Any) -> None:
     for (x, _), (wanted, _) in zip(train.Chunks(given, Y, 4), train.Chunks(X, Y, 4), strict=True):
         numpy.testing.assert_array_equal(x, wanted)
