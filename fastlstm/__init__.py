@@ -2,7 +2,7 @@
 
 from fastlstm import activations, compat, nn
 from fastlstm.activations import PerformanceWarning
-from fastlstm.lstm import LSTM
+from fastlstm.model.lstm import LSTM
 from fastlstm.version import __version__
 from fastlstm.warmup import warmup
 

@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command line, or say what to install."""
     try:
-        from fastlstm.cli import app
+        from fastlstm.demo.cli import app
     except ModuleNotFoundError as error:
         sys.exit(f"fastlstm: {error}. The command needs the extra 'cli': pip install 'fastlstm[cli]'")
     try:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy
 
 from fastlstm import checks, nn
-from fastlstm.lstm import LSTM
+from fastlstm.model.lstm import LSTM
 
 
 def warmup(dtype: Any = (numpy.float32, numpy.float64)) -> None:

@@ -10,8 +10,8 @@ import numpy
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.helpers import JIT_OFF
-from tests.processes import ROOT
+from tests.tools.helpers import JIT_OFF
+from tests.tools.processes import ROOT
 
 # A shell's background jobs ignore Ctrl-C, and so would what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

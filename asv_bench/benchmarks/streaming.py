@@ -33,23 +33,23 @@ class Ours:
 
 
 class Torchs:
-    """The same model, loss and optimiser."""
+    """The same model, loss and optimizer."""
 
     def __init__(self, batch, hidden):
         torch = library("torch")
         self.chunks = [tuple(map(torch.from_numpy, chunk)) for chunk in stream(batch)]
         self.lstm, self.dense = torch.nn.LSTM(INPUTS, hidden), torch.nn.Linear(hidden, OUTPUTS)
         parameters = [*self.lstm.parameters(), *self.dense.parameters()]
-        self.optimiser, self.loss = torch.optim.Adam(parameters, fused=True), torch.nn.MSELoss()
+        self.optimizer, self.loss = torch.optim.Adam(parameters, fused=True), torch.nn.MSELoss()
 
     def train(self):
         state = None
         for x, y in self.chunks:
             output, state = self.lstm(x, state)
             loss = self.loss(self.dense(output), y)
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            self.optimiser.step()
+            self.optimizer.step()
             state = tuple(part.detach() for part in state)
 
 

@@ -1,4 +1,4 @@
-"""Training: an optimiser's step; beside PyTorch's fused one where there is PyTorch."""
+"""Training: an optimizer's step; beside PyTorch's fused one where there is PyTorch."""
 
 import numpy
 
@@ -25,8 +25,8 @@ def adam(implementation, size):
     """A function that takes a step."""
     parameters, gradients = numbers(size)
     if implementation == "fastlstm":
-        optimiser = Adam()
-        return lambda: optimiser.step(parameters, gradients)
+        optimizer = Adam()
+        return lambda: optimizer.step(parameters, gradients)
     torch = library("torch")
     parameter = torch.nn.Parameter(torch.from_numpy(parameters))
     parameter.grad = torch.from_numpy(gradients)

@@ -6,11 +6,12 @@ from typing import Any
 import numpy
 import numpy.typing
 
-from fastlstm import affine, checks
+from fastlstm import checks
 from fastlstm.checks import Array
-from fastlstm.nn import given
-from fastlstm.nn.base import Layer
-from fastlstm.workspace import fresh
+from fastlstm.engine import linear
+from fastlstm.engine.workspace import fresh
+from fastlstm.nn import arguments
+from fastlstm.nn.layer import Layer
 from fastlstm_kernels.activations import IDENTITY
 
 
@@ -143,7 +144,7 @@ class Dense(Layer):
         if not array.ndim or array.shape[-1] != self.input_size:
             raise ValueError(f"input must have shape (..., {self.input_size}), got {array.shape}")
         _no_state("state", state)
-        there = None if lengths is None else given.there(lengths, array.shape, False)
+        there = None if lengths is None else arguments.there(lengths, array.shape, False)
         x = checks.kernel_array(array, self.dtype)
         if own_input:
             x = checks.apart(x, array)
@@ -151,7 +152,7 @@ class Dense(Layer):
         output = fresh("output", (*x.shape[:-1], self.output_size), self.dtype)
         flat = output.reshape(-1, self.output_size)
         bias = self.parameters["bias"] if self.bias else numpy.zeros(self.output_size, self.dtype)
-        affine.forwards(rows, self.parameters["weight"], bias, IDENTITY, flat, flat, self.n_threads)
+        linear.forwards(rows, self.parameters["weight"], bias, IDENTITY, flat, flat, self.n_threads)
         if there is not None:
             output[~there] = 0
         return output, None, DenseTape(x, there, self)
@@ -197,7 +198,7 @@ class Dense(Layer):
         if not len(x):
             return d_x, None
         d_b = self.gradients["bias"] if self.bias else numpy.zeros(n, dtype)
-        affine.backwards(
+        linear.backwards(
             delta, x, self.parameters["weight"], self.gradients["weight"], d_b, d_x.reshape(-1, k), self.n_threads
         )
         return d_x, None

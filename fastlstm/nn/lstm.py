@@ -7,18 +7,19 @@ from typing import Any
 import numpy
 import numpy.typing
 
-from fastlstm import checks, dropout, stack
-from fastlstm.cell import NO_PROJECTION, Cell, Gradients, ProjectedCell
+from fastlstm import checks
 from fastlstm.checks import Array
-from fastlstm.layer import Weights
-from fastlstm.nn import given, initial
-from fastlstm.nn.base import Layer
-from fastlstm.nn.given import State
+from fastlstm.engine import dropout, stack
+from fastlstm.engine.batch import RaggedRows, Rows
+from fastlstm.engine.cell import NO_PROJECTION, Cell, Gradients, ProjectedCell
+from fastlstm.engine.layer import Weights
+from fastlstm.engine.stack import StackRun
+from fastlstm.engine.workspace import fresh
+from fastlstm.nn import arguments, initializers
+from fastlstm.nn.arguments import State
+from fastlstm.nn.layer import Layer
 from fastlstm.nn.stepper import Stepper
 from fastlstm.parameters import Buffer
-from fastlstm.rows import RaggedRows, Rows
-from fastlstm.stack import StackRun
-from fastlstm.workspace import fresh
 from fastlstm_kernels.activations import TANH
 
 ORDER = numpy.array([1, 0, 2, 3])
@@ -31,7 +32,7 @@ class Tape:
 
     Attributes
     ----------
-    run : fastlstm.stack.StackRun
+    run : fastlstm.engine.stack.StackRun
     batched : bool
         Whether the inputs had a batch axis.
     owner : LSTM
@@ -140,28 +141,30 @@ class LSTM(Layer):
         self.proj_size = checks.integer("proj_size", proj_size, 0)
         if self.proj_size >= self.hidden_size:
             raise ValueError(f"proj_size must be smaller than hidden_size, {hidden_size}, got {proj_size}")
-        self.dropout = given.rate("dropout", dropout)
-        self.recurrent_dropout = given.rate("recurrent_dropout", recurrent_dropout)
+        self.dropout = arguments.rate("dropout", dropout)
+        self.recurrent_dropout = arguments.rate("recurrent_dropout", recurrent_dropout)
         if self.recurrent_dropout and self.proj_size:
             raise ValueError(f"recurrent_dropout must be 0 with a projection, got {recurrent_dropout}")
         bias_value = None if forget_bias is None else checks.real("forget_bias", forget_bias)
         if bias_value is not None and not bias:
             raise ValueError(f"forget_bias must be None without biases, got {forget_bias}")
-        self.recurrent_initializer = checks.choice("recurrent_initializer", recurrent_initializer, initial.INITIALIZERS)
+        self.recurrent_initializer = checks.choice(
+            "recurrent_initializer", recurrent_initializer, initializers.INITIALIZERS
+        )
         self.n_threads = checks.optional_integer("n_threads", n_threads, 1)
         self.dtype = checks.float_dtype(dtype)
         self.forget_bias = bias_value
         if self.dropout and self.num_layers == 1:
             warnings.warn("dropout drops outputs of layers that have another above them: none of one", stacklevel=2)
         generator = numpy.random.default_rng(seed)
-        shapes = initial.shapes(
+        shapes = initializers.shapes(
             self.input_size, self.hidden_size, self.num_layers, self._directions, self.proj_size, self.bias
         )
         self._draw(shapes, self.dtype, self.hidden_size**-0.5, generator)
         if self.recurrent_initializer == "orthogonal":
-            initial.set_orthogonal(self.parameters, self.hidden_size, generator)
+            initializers.set_orthogonal(self.parameters, self.hidden_size, generator)
         if self.forget_bias is not None:
-            initial.set_forget_bias(self.parameters, self.hidden_size, self.forget_bias)
+            initializers.set_forget_bias(self.parameters, self.hidden_size, self.forget_bias)
         # Of this kind whatever the seed is, so that a file can hold its state.
         self.generator = numpy.random.Generator(numpy.random.PCG64(generator.integers(1 << 63)))
 
@@ -383,7 +386,7 @@ class LSTM(Layer):
 
     def _states(self, name: str, value: Any, rows: Rows, batched: bool) -> State:
         """Hidden and cell parts of a state as the user gives it, in the order of the rows."""
-        h, c = given.state(name, value, self._state_shapes(rows.batch, batched), self.dtype)
+        h, c = arguments.state(name, value, self._state_shapes(rows.batch, batched), self.dtype)
         return (rows.sorted(h), rows.sorted(c)) if batched else (h[:, None], c[:, None])
 
     def _states_as_given(self, rows: Rows, h: Array, c: Array, batched: bool) -> State:
@@ -417,7 +420,7 @@ class LSTM(Layer):
         if lengths is None:
             rows = Rows(duration, batch, batch_first, self.n_threads)
         elif batched:
-            counts = given.lengths(lengths, duration, batch)
+            counts = arguments.lengths(lengths, duration, batch)
             rows = RaggedRows(duration, batch, batch_first, counts, self.n_threads)
         else:
             raise ValueError(f"lengths must be None for an input without a batch axis, got {lengths!r}")

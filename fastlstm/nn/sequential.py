@@ -8,9 +8,9 @@ import numpy
 
 from fastlstm import checks
 from fastlstm.checks import Array
-from fastlstm.nn import given
-from fastlstm.nn.base import Layer
+from fastlstm.nn import arguments
 from fastlstm.nn.dense import Dense
+from fastlstm.nn.layer import Layer
 from fastlstm.nn.lstm import LSTM
 from fastlstm.parameters import Buffer
 
@@ -222,7 +222,7 @@ class Sequential(Layer):
 
     def _there(self, input: Any, lengths: Any) -> Array | None:
         """Which steps of which sequences there are; None for all."""
-        return None if lengths is None else given.there(lengths, numpy.shape(input), bool(self.batch_first))
+        return None if lengths is None else arguments.there(lengths, numpy.shape(input), bool(self.batch_first))
 
     def _check_final(self, tape: SequentialTape, dstate: Any) -> None:
         self._check_tape(tape)

@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy
 
-from fastlstm import affine, checks, cores
-from fastlstm.cell import Cell, ProjectedCell
+from fastlstm import checks
 from fastlstm.checks import Array
-from fastlstm.layer import Weights
-from fastlstm.nn import given
-from fastlstm.nn.given import State
-from fastlstm.vectors import from_vectors, into_vectors
-from fastlstm.workspace import fresh
+from fastlstm.engine import cores, linear
+from fastlstm.engine.cell import Cell, ProjectedCell
+from fastlstm.engine.layer import Weights
+from fastlstm.engine.vectors import from_vectors, into_vectors
+from fastlstm.engine.workspace import fresh
+from fastlstm.nn import arguments
+from fastlstm.nn.arguments import State
 from fastlstm_kernels import step
 from fastlstm_kernels.activations import IDENTITY
 from fastlstm_kernels.pack import blocks
@@ -102,7 +103,7 @@ class ProjectedLevel(Level):
         hidden = super().advance(self._both)
         self._both[:, self._inputs :] = 0  # a state that was set was an input of this step only
         output: Array = self._projected[self.now]
-        affine.forwards(hidden, self._projection, self._bias, IDENTITY, output, output, self._n_threads)
+        linear.forwards(hidden, self._projection, self._bias, IDENTITY, output, output, self._n_threads)
         return output
 
     def state(self) -> State:
@@ -141,7 +142,7 @@ class Stepper:
 
     Parameters
     ----------
-    cells : sequence of fastlstm.cell.Cell
+    cells : sequence of fastlstm.engine.cell.Cell
         The layers, from the lowest.
     batch_size : int
         Rows that step together.
@@ -205,7 +206,7 @@ class Stepper:
     @state.setter
     def state(self, value: Any) -> None:
         like = self.state
-        h, c = given.state("state", value, (like[0].shape, like[1].shape), self._x.dtype)
+        h, c = arguments.state("state", value, (like[0].shape, like[1].shape), self._x.dtype)
         for level, *parts in zip(self._levels, h, c, strict=True):
             level.set_state(*parts)
 

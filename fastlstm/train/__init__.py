@@ -1,4 +1,4 @@
-"""Training of `fastlstm.nn` layers: trainer, losses, optimisers and schedules; not imported with `fastlstm`."""
+"""Training of `fastlstm.nn` layers: trainer, losses, optimizers and schedules; not imported with `fastlstm`."""
 
 from fastlstm.train import schedules
 from fastlstm.train.callbacks import Callback, EarlyStopping
@@ -6,7 +6,7 @@ from fastlstm.train.chunk import Chunk
 from fastlstm.train.chunks import Chunks
 from fastlstm.train.history import History
 from fastlstm.train.losses import CrossEntropy, Huber, SquaredError
-from fastlstm.train.optimisers import SGD, Adam, AdamW, RMSprop
+from fastlstm.train.optimizers import SGD, Adam, AdamW, RMSprop
 from fastlstm.train.trainer import Trainer
 
 __all__ = [

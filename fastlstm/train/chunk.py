@@ -9,7 +9,7 @@ import numpy
 
 from fastlstm import checks
 from fastlstm.checks import Array
-from fastlstm.nn import given as arguments
+from fastlstm.nn import arguments
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import numpy
 from fastlstm.checks import Array
 from fastlstm.train.precision import EPSILON, PIECE, SMALLEST, rates
 from fastlstm_kernels import gradient_squares
-from fastlstm_kernels.optimise import BLOCK
+from fastlstm_kernels.optimize import BLOCK
 from fastlstm_kernels.simd import lanes
 
 

@@ -7,9 +7,9 @@ import numpy
 import fastlstm_kernels as kernels
 from fastlstm import checks
 from fastlstm.checks import Array
-from fastlstm.cores import useful
+from fastlstm.engine.cores import useful
+from fastlstm.engine.workspace import fresh, kept
 from fastlstm.train import weights
-from fastlstm.workspace import fresh, kept
 from fastlstm_kernels.loss import SCRATCH
 
 

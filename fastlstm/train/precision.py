@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 
 from fastlstm.checks import Array
-from fastlstm_kernels.optimise import BLOCK
+from fastlstm_kernels.optimize import BLOCK
 
 PIECE = 8 * BLOCK
 """Elements that are in float64 at a time: few enough to stay in the cache."""

@@ -11,7 +11,7 @@ from fastlstm.checks import Array
 from fastlstm.train import checkpoint, schedules
 from fastlstm.train.callbacks import Callback
 from fastlstm.train.losses import CrossEntropy, Huber, SquaredError
-from fastlstm.train.optimisers import SGD, Adam, AdamW, RMSprop
+from fastlstm.train.optimizers import SGD, Adam, AdamW, RMSprop
 from fastlstm.train.states import pack, unpack
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MODELS = {kind.__name__: kind for kind in (nn.LSTM, nn.Dense, nn.Sequential)}
 LOSSES = {kind.__name__: kind for kind in (CrossEntropy, Huber, SquaredError)}
 OPTIMIZERS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop)}
 FUNCTIONS = {"learning_rate": "learning rate", "momentum": "momentum", "betas": "first of the betas"}
-"""Settings of optimisers that may be functions, which no file can hold; for messages."""
+"""Settings of optimizers that may be functions, which no file can hold; for messages."""
 PLACE = "epoch", "chunk", "step", "updates", "steps", "seconds", "last_loss", "validation_loss", "stopped"
 """Attributes of a trainer, saved and set as they are."""
 
@@ -98,7 +98,7 @@ def load(kind: type[Trainer], path: str | os.PathLike[str], optimizer: Any) -> T
     trainer.optimizer.load(found["optimizer_updates"], get("optimizer"))
     for name, schedule in trainer.optimizer.schedules.items():
         state = found.get("schedules", {}).get(name, {})
-        if state.keys() == schedule.state().keys():  # else the optimiser was given with another schedule
+        if state.keys() == schedule.state().keys():  # else the optimizer was given with another schedule
             schedule.load_state(state)
     for name in PLACE:
         setattr(trainer, name, found["place"][name])

@@ -1,9 +1,9 @@
-"""Schedules for the learning rate and the momentum of an optimiser, which a checkpoint can hold.
+"""Schedules for the learning rate and the momentum of an optimizer, which a checkpoint can hold.
 
 >>> rate = schedules.Warmup(schedules.CosineDecay(0.01, 10_000), 500)
 >>> optimizer = fastlstm.train.AdamW(rate)
 
-An optimiser calls them before each step with the number of updates it has done. Where nothing else is said they mirror
+An optimizer calls them before each step with the number of updates it has done. Where nothing else is said they mirror
 `torch.optim.lr_scheduler`, stepped after each update.
 """
 

@@ -1,4 +1,4 @@
-"""Settings of optimisers: checked whenever they are assigned, by the constructor or later."""
+"""Settings of optimizers: checked whenever they are assigned, by the constructor or later."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fastlstm import checks
 
 if TYPE_CHECKING:
-    from fastlstm.train.optimiser import Optimiser
+    from fastlstm.train.optimizer import Optimizer
 
 Check: TypeAlias = Callable[[str, Any], Any]
 """``check(name, value)`` returns the value as it is to be kept, or raises a TypeError or ValueError."""
 
 
 class Setting:
-    """An attribute of an optimiser, which is either what its check has let through or as it was.
+    """An attribute of an optimizer, which is either what its check has let through or as it was.
 
     Parameters
     ----------
@@ -22,8 +22,8 @@ class Setting:
 
     Notes
     -----
-    The value stands in the optimiser's dictionary under the attribute's own name. Assigning it first asks the
-    optimiser whether it goes with the others, and then lets it drop the arrays that are no longer in use.
+    The value stands in the optimizer's dictionary under the attribute's own name. Assigning it first asks the
+    optimizer whether it goes with the others, and then lets it drop the arrays that are no longer in use.
     """
 
     def __init__(self, check: Check) -> None:
@@ -33,13 +33,13 @@ class Setting:
         self._name = name
 
     if TYPE_CHECKING:  # without this method Python finds the value in the dictionary, five times as fast
-        def __get__(self, optimiser: Any, kind: Any = None) -> Any: ...
+        def __get__(self, optimizer: Any, kind: Any = None) -> Any: ...
 
-    def __set__(self, optimiser: "Optimiser", value: Any) -> None:
+    def __set__(self, optimizer: "Optimizer", value: Any) -> None:
         checked = self._check(self._name, value)
-        optimiser._check_together(vars(optimiser) | {self._name: checked})
-        vars(optimiser)[self._name] = checked
-        optimiser._drop_unused()
+        optimizer._check_together(vars(optimizer) | {self._name: checked})
+        vars(optimizer)[self._name] = checked
+        optimizer._drop_unused()
 
 
 def number(name: str, value: Any) -> float:

@@ -42,7 +42,7 @@ class Trainer:
 
     The chunk is cut in pieces of `k1` steps; the last may be shorter. Each is an update: the loss of its outputs is the
     mean over its targets, its errors are walked back over it and, with `k2`, over the steps before it, and the
-    optimiser makes one step.
+    optimizer makes one step.
 
     The state goes from piece to piece and from chunk to chunk. A reverse direction of a bidirectional layer, which
     comes from the future, begins with zero state in each.
@@ -77,7 +77,7 @@ class Trainer:
     last_loss, validation_loss : float
         Of the newest update and of the newest validation; NaN before there was one.
     gradient_norm : float or None
-        What the optimiser's newest step returned.
+        What the optimizer's newest step returned.
     history : History
     interrupted, stopped : bool
         Whether Ctrl-C has ended the newest `fit`, and whether a callback has.
@@ -259,7 +259,7 @@ class Trainer:
         Raises
         ------
         TypeError
-            The model, loss or optimiser is not one of fastlstm's.
+            The model, loss or optimizer is not one of fastlstm's.
         OSError, ModuleNotFoundError
             The file cannot be written, or safetensors is not installed.
         """
@@ -286,7 +286,7 @@ class Trainer:
         OSError, ModuleNotFoundError
             The file cannot be read, or safetensors is not installed.
         TypeError, ValueError
-            It is truncated, damaged, of a newer format or something else; or the optimiser does not fit.
+            It is truncated, damaged, of a newer format or something else; or the optimizer does not fit.
         """
         return saving.load(cls, path, optimizer)
 

@@ -5,18 +5,19 @@ Needs numpy and numba only. Kernels check nothing: shapes, dtypes and C order ar
 runs in the calling thread and never enters Numba's threading layer.
 """
 
-from fastlstm_kernels.backward import backward, weight_gradients
+from fastlstm_kernels.backward import backward
 from fastlstm_kernels.dense import dense_backward, dense_forward
 from fastlstm_kernels.entropy import cross_entropy, label_cross_entropy
 from fastlstm_kernels.forward import forward, preactivations
-from fastlstm_kernels.gates import add_gate_gradients, gate_delta
+from fastlstm_kernels.gate_methods import add_gate_gradients, gate_delta
+from fastlstm_kernels.gather import gather_rows
+from fastlstm_kernels.gradients import weight_gradients
 from fastlstm_kernels.loss import huber_loss, weighted_huber_loss
 from fastlstm_kernels.network import network_backward, network_forward, network_gradients
-from fastlstm_kernels.optimise import adam_step, gradient_squares, rmsprop_step, sgd_step
+from fastlstm_kernels.optimize import adam_step, gradient_squares, rmsprop_step, sgd_step
 from fastlstm_kernels.output import output_delta
 from fastlstm_kernels.pack import pack, pack_transposed, unpack
 from fastlstm_kernels.pair import backward_pair, forward_pair
-from fastlstm_kernels.rows import gather_rows
 from fastlstm_kernels.step import step
 from fastlstm_kernels.truncated import truncated_backward
 

@@ -2,7 +2,7 @@
 
 All of them rest on one exponential: x = n ln 2 + r with |r| <= ln 2 / 2 (Cody & Waite 1980, chapter 6), a polynomial
 for exp(r) - 1, and n written into the exponent bits. Largest errors in units in the last place, against long double,
-float32 over all finite arguments, float64 over 10⁸ (``python -m tests.accuracy`` measures them):
+float32 over all finite arguments, float64 over 10⁸ (``python -m tests.tools.accuracy`` measures them):
 
 ======== ========= =========
 function   float32   float64
@@ -15,13 +15,13 @@ tanh          2.50      1.48
 A derivative is formed from the function's VALUE, which the forward pass has kept.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastlstm_kernels.arrays import Array
 from fastlstm_kernels.jit import jit
+from fastlstm_kernels.rows import load_at, map_row
 from fastlstm_kernels.simd import Count, Machine, Place, operation
 
 IDENTITY, TANH, SIGMOID, RELU, SOFTMAX = range(5)
@@ -165,74 +165,10 @@ def slope(v: Machine, code: Any, value: Any) -> Any:
     })
 
 
-def each_vector(v: Machine, n: Any, step: Any) -> None:
-    """Run ``step(offset, mask)`` along a row of n elements; the mask is None for whole vectors."""
-    whole = v.quotient(n, v.lanes)
-
-    def inside(k: Any) -> list[Any]:
-        step(k * v.lanes, None)
-        return []
-
-    v.repeat(whole, [], inside)
-    rest = n - whole * v.lanes
-    v.choose(v.truth(rest > 0), {1: lambda: step(whole * v.lanes, v.first(rest)), 0: lambda: None})
-
-
-def load_at(v: Machine, place: Any, mask: Any) -> Any:
-    """The vector at a place, under a mask of `each_vector`."""
-    return v.load(place) if mask is None else v.load_part(place, mask)
-
-
-def store_at(v: Machine, place: Any, value: Any, mask: Any) -> None:
-    """Store a vector at a place, under a mask of `each_vector`."""
-    if mask is None:
-        v.store(place, value)
-    else:
-        v.store_part(place, value, mask)
-
-
-def map_row(v: Machine, n: Any, source: Any, out: Any, function: Any) -> None:
-    """out = function(source's vector, its offset, its mask) along a row of n elements; `out` may be `source`."""
-
-    def step(offset: Any, mask: Any) -> None:
-        store_at(v, out + offset, function(load_at(v, source + offset, mask), offset, mask), mask)
-
-    each_vector(v, n, step)
-
-
-def fold_row(v: Machine, n: Any, start: Any, load: Sequence[Any], step: Callable[..., Any]) -> Any:
-    """``carried = step(carried, offset, mask, *vectors)`` along rows of n elements, as `each_vector` goes."""
-
-    def inside(carried: Any, offset: Any, mask: Any) -> list[Any]:
-        return [step(carried, offset, mask, *(load_at(v, place + offset, mask) for place in load))]
-
-    whole = v.quotient(n, v.lanes)
-    (carried,) = v.repeat(whole, [start], lambda k, carried: inside(carried, k * v.lanes, None))
-    rest = n - whole * v.lanes
-    last = {1: lambda: inside(carried, whole * v.lanes, v.first(rest)), 0: lambda: [carried]}
-    return v.choose(v.truth(rest > 0), last)[0]
-
-
 @operation
 def activate(v: Machine, code: Count, n: Count, z: Place, out: Place) -> None:
     """Elementwise activation of a row of n elements, but for SOFTMAX; `out` may be `z`."""
     map_row(v, n, z, out, lambda x, *_: activation(v, code, x))
-
-
-@operation
-def times_rows(
-    v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, b: Place, b_row: Count, out: Place, out_row: Count
-) -> None:
-    """Elementwise product of some columns of some rows; `out` may be `a` or `b`."""
-
-    def row(r: Any) -> list[Any]:
-        def product(x: Any, offset: Any, mask: Any) -> Any:
-            return x * load_at(v, b + r * b_row + offset, mask)
-
-        map_row(v, columns, a + r * a_row, out + r * out_row, product)
-        return []
-
-    v.repeat(rows, [], row)
 
 
 @operation

@@ -17,3 +17,6 @@ intp: Callable[[int], int] = np.intp  # type: ignore[assignment]
 
 Numba compiles a function once more for a literal such as 0, and for the unsigned counter of a ``prange``.
 """
+
+ZERO, ONE = intp(0), intp(1)
+"""Places and strides; a literal would make Numba compile a function once more."""

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastlstm_kernels.activations import IDENTITY, SOFTMAX, activate, softmax
-from fastlstm_kernels.arrays import Array, Index
-from fastlstm_kernels.backward import DEPTH, GROUP, SCRATCH, add_sums
-from fastlstm_kernels.forward import NONE, WHOLE
+from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
+from fastlstm_kernels.gradients import DEPTH, GROUP, SCRATCH, add_sums
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.pack import copy_row, from_panel, to_panel
 from fastlstm_kernels.rows import copy_rows
@@ -43,7 +42,7 @@ def _panels(work: Array, at: int, count: int, depth: int, width: int) -> Array:
 
 @operation
 def _delta_row(v: Machine, columns: Count, delta: Place, out: Place) -> None:
-    """Up to a panel's row of deltas; -0 where there is no error, and behind them. See `backward.add_sums`."""
+    """Up to a panel's row of deltas; -0 where there is no error, and behind them. See `gradients.add_sums`."""
     for j in range(WIDTH):
         x = v.load_part(delta + j * v.lanes, v.first(columns - j * v.lanes))
         v.store(out + j * v.lanes, v.select(v.is_zero(x), -0.0, x))
@@ -54,17 +53,17 @@ def _pack(w: Array, b: Array, column: int, k: int, many: int, panels: Array) -> 
     """Outputs `column` on and inputs k to k + many - 1 of (b, w) into a panel."""
     outputs, width = w.shape[0], panels.shape[2]
     vector = width // WIDTH
-    copy_row(outputs - column, b, column, panels, NONE)
+    copy_row(outputs - column, b, column, panels, ZERO)
     for j in range(0, width, vector):
         units = max(0, min(vector, outputs - column - j))
-        to_panel(w, column + j, units, k, k + many, panels, NONE, WHOLE, j)
+        to_panel(w, column + j, units, k, k + many, panels, ZERO, ONE, j)
 
 
 @jit(device=True)
 def _pack_transposed(w: Array, column: int, k: int, many: int, panels: Array) -> None:
     """Inputs `column` on and outputs k to k + many - 1 of w into a panel, below a row of zeros."""
     inputs, width = w.shape[1], panels.shape[2]
-    copy_row(NONE, w, NONE, panels, NONE)
+    copy_row(ZERO, w, ZERO, panels, ZERO)
     for i in range(many):
         copy_row(inputs - column, w, (k + i) * inputs + column, panels, (1 + i) * width)
 
@@ -78,7 +77,7 @@ def _product(
     `held` is the piece of w that `work` holds, or -1; that which it holds in the end is returned.
     """
     depth, columns, width = a.shape[1], out.shape[1], WIDTH * (VECTOR_BYTES // work.itemsize)
-    panels, z = _panels(work, NONE, WHOLE, 1 + DEPTH, width), (1 + DEPTH) * width
+    panels, z = _panels(work, ZERO, ONE, 1 + DEPTH, width), (1 + DEPTH) * width
     for column in range(0, columns, width):
         for k in range(0, depth, DEPTH):
             many, piece = min(DEPTH, depth - k), column * depth + k
@@ -89,8 +88,8 @@ def _product(
                 else:
                     _pack_transposed(w, column, k, many, panels)
             multiply(
-                a, row * depth + k, depth, WHOLE, WHOLE, NONE, many, rows, work, width, NONE, NONE, WHOLE,
-                columns - column, k == 0, work, z, width, NONE,
+                a, row * depth + k, depth, ONE, ONE, ZERO, many, rows, work, width, ZERO, ZERO, ONE,
+                columns - column, k == 0, work, z, width, ZERO,
             )
         copy_rows(rows, min(width, columns - column), work, z, width, out, row * columns + column, columns)
     return held
@@ -174,7 +173,7 @@ def _gradients(
                         _delta_row(outputs - at, delta, (n + k) * outputs + at, dz, (p * depth + k) * width)
                 for i in range(0, many, GROUP):
                     add_sums(
-                        x[n : n + depth], fed, offsets, NONE, NONE, depth, j + i, j + min(i + GROUP, many), dz,
+                        x[n : n + depth], fed, offsets, ZERO, ZERO, depth, j + i, j + min(i + GROUP, many), dz,
                         outputs - column, sums, i, work,
                     )
             _unpack(sums, j, column, d_w, d_b)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm_kernels.activations import exp, fold_row, load_at, map_row, store_at
+from fastlstm_kernels.activations import exp
 from fastlstm_kernels.arrays import Array, Index, intp
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.loss import SCRATCH, across, lane_sum
+from fastlstm_kernels.rows import fold_row, load_at, map_row, store_at
 from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
 

@@ -1,9 +1,4 @@
-"""The loop over time, forwards.
-
-Rows are the (time step, sequence) pairs of a batch, one time step after the other, the sequences of a step in order
-of falling length: step t owns rows ``offsets[t]`` to ``offsets[t + 1] - 1`` and the sequences that have ended are
-simply not there. State arrays carry `batch` rows of initial state in front, so row n of a step finds the state
-before it by its place in the step before; see `previous_row`.
+"""The loop over time, forwards. How rows lie: see `batch`.
 
 What a step gives to the next one, `fed`, is the hidden state itself, or that times a mask which stays the same for all
 steps of a sequence: the dropout of Gal & Ghahramani (2016), "A theoretically grounded application of dropout in
@@ -15,41 +10,21 @@ step is too small to wait for others after it, each worker runs all time steps o
 
 from typing import Any
 
-from fastlstm_kernels.activations import times_rows
-from fastlstm_kernels.arrays import Array, Index, intp
+from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
+from fastlstm_kernels.batch import previous_row
 from fastlstm_kernels.gates import cell_forward
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import clear, done, take
+from fastlstm_kernels.rows import times_rows
 from fastlstm_kernels.simd import Count, Machine, Place, operation
-from fastlstm_kernels.threads import share, span
+from fastlstm_kernels.threads import share, shares_units, span
 from fastlstm_kernels.tile import WIDTH, each_tile, multiply, product
-
-LONG_STEP = 6_000
-"""Multiply-adds of a step and worker from which sharing the units of each step pays.
-
-One sequence, a step by one worker and by two: 32 hidden units 0.31 µs and 0.33, 64: 0.92 and 0.60, 256: 13 and 5.8.
-"""
 
 TOGETHER = 96
 """Rows of several short steps whose inputs go through the weights together."""
 
 PIPELINED = 16
 """Cells, at least, that are computed after one another."""
-
-NONE, WHOLE = intp(0), intp(1)
-
-
-@jit(device=True, inline=True)
-def previous_row(offsets: Index, batch: int, t: int) -> int:
-    """Row of the state arrays that holds the first sequence's state before step t."""
-    return 0 if t == 0 else batch + offsets[t - 1]
-
-
-@jit()
-def shares_units(batch: int, size: int, blocks: int, workers: int) -> bool:
-    """Whether workers share the units of each step, rather than the sequences."""
-    work = 4 * batch * size * size // workers
-    return workers == 1 or (blocks >= workers and work >= LONG_STEP)
 
 
 @jit(device=True, inline=True)
@@ -59,7 +34,7 @@ def _add_inputs(
     """What some rows of the inputs send to panels first to last - 1 of the gates, biases included."""
     inputs, width = x.shape[1], panels.shape[2]
     multiply(
-        x, row * inputs, inputs, WHOLE, WHOLE, NONE, inputs, rows, panels, width, panels.shape[1] * width, first, last,
+        x, row * inputs, inputs, ONE, ONE, ZERO, inputs, rows, panels, width, panels.shape[1] * width, first, last,
         last * width, True, z, at * width, width, z.shape[1] * width,
     )
 
@@ -71,7 +46,7 @@ def _add_recurrent(
     """What some rows of hidden states send to panels first to last - 1 of the gates."""
     size, width = hidden.shape[1], panels.shape[2]
     multiply(
-        hidden, row * size, size, WHOLE, WHOLE, NONE, size, rows, panels, (1 + inputs) * width,
+        hidden, row * size, size, ONE, ONE, ZERO, size, rows, panels, (1 + inputs) * width,
         panels.shape[1] * width, first, last, last * width, False, z, at * width, width, z.shape[1] * width,
     )
 
@@ -171,9 +146,9 @@ def forward_worker(
             if rows <= 0:
                 break
             at = row + offsets[t] if keep else row
-            _add_inputs(x, row + offsets[t], rows, panels, NONE, panels.shape[0], z, at)
+            _add_inputs(x, row + offsets[t], rows, panels, ZERO, panels.shape[0], z, at)
             _step(
-                t, row, rows, NONE, panels.shape[0], keep, offsets, inputs, panels, code_c, code_h, mask, z, at, cells,
+                t, row, rows, ZERO, panels.shape[0], keep, offsets, inputs, panels, code_c, code_h, mask, z, at, cells,
                 hidden, fed,
             )
         return
@@ -187,7 +162,7 @@ def forward_worker(
             begin, end = end, end + 1
             while end < stop and offsets[end + 1] - offsets[begin] <= TOGETHER:
                 end += 1
-        origin = NONE if keep else offsets[begin]
+        origin = ZERO if keep else offsets[begin]
         part = take(board, worker, workers, t - start)
         while part >= 0:
             first, last = span(part, workers, panels.shape[0])
@@ -195,7 +170,7 @@ def forward_worker(
                 many = offsets[end] - offsets[begin]
                 _add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
             _step(
-                t, NONE, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, mask, z,
+                t, ZERO, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, mask, z,
                 offsets[t] - origin, cells, hidden, fed,
             )
             done(board, part, t - start)
@@ -212,7 +187,7 @@ def forward(
     Parameters
     ----------
     x : (N, input) array
-        Inputs, rows as described above.
+        Inputs.
     offsets : (T + 1,) intp array
         First row of each step, and N.
     panels : array of `pack.panels_shape`
@@ -246,7 +221,7 @@ def forward(
     share(
         forward_worker,
         (
-            by_unit, NONE, offsets.shape[0] - 1, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells,
+            by_unit, ZERO, offsets.shape[0] - 1, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells,
             hidden, fed,
         ),
         workers,
@@ -277,7 +252,7 @@ def _preactivations_worker(
 ) -> None:
     batch = hidden.shape[0] - offsets[-1]
     first, last = span(worker, workers, panels.shape[0])
-    _add_inputs(x, NONE, offsets[-1], panels, first, last, z, NONE)
+    _add_inputs(x, ZERO, offsets[-1], panels, first, last, z, ZERO)
     for t in range(offsets.shape[0] - 1):
         _add_recurrent(
             hidden, previous_row(offsets, batch, t), offsets[t + 1] - offsets[t], x.shape[1], panels, first, last, z,

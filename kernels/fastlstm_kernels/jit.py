@@ -26,7 +26,7 @@ def jit(*, device: bool = False, inline: bool = False, parallel: bool = False) -
         takes a third off the compilation.
     inline : bool
         True for a device function with one or two callers, or a few lines, to become part of them before types are
-        inferred: LLVM optimises a callee once more in every function above it.
+        inferred: LLVM optimizes a callee once more in every function above it.
     parallel : bool
         True for a function with a ``prange``.
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastlstm_kernels.activations import fold_row, store_at
 from fastlstm_kernels.arrays import Array, intp
 from fastlstm_kernels.jit import jit
+from fastlstm_kernels.rows import fold_row, store_at
 from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.threads import share, span
 

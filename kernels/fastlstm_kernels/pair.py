@@ -3,17 +3,17 @@
 They are the two directions of a layer; or one layer and the one above it, which follows some steps behind: a wavefront.
 Both directions of 32 units, one sequence, 1000 steps: 0.6 ms instead of 1.5; training 128 units, 32 sequences, 100
 steps: 23 ms instead of 38. With more weights than fit a core's second-level cache it is better that each core reads
-half of them: 512 units, one sequence, 7 ms instead of 10. A layer and the one above it: see `fastlstm.pair`.
+half of them: 512 units, one sequence, 7 ms instead of 10. A layer and the one above it: see `fastlstm.engine.overlap`.
 """
 
 from typing import Any
 
-from fastlstm_kernels.activations import times_rows
-from fastlstm_kernels.arrays import Array, Index
+from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
 from fastlstm_kernels.backward import backward_turn
-from fastlstm_kernels.forward import NONE, WHOLE, forward_worker
+from fastlstm_kernels.forward import forward_worker
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import clear, done, take_turn
+from fastlstm_kernels.rows import times_rows
 from fastlstm_kernels.threads import share
 
 
@@ -35,7 +35,7 @@ def _forward(start: int, stop: int, arguments: Any) -> None:
     x, offsets, panels, code_c, code_h, keep, mask, z, cells, hidden, fed, board = arguments
     clear(board)
     forward_worker(
-        NONE, WHOLE, True, start, stop, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells, hidden, fed
+        ZERO, ONE, True, start, stop, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells, hidden, fed
     )
 
 
@@ -69,7 +69,7 @@ def forward_pair(
         The arguments of `forward.forward` but for the last, each with a board of one line.
     turns : (turns, 4) intp array
         The steps in ranges: first and last-plus-one of each, and the same of the chunk it is a part of on the way back,
-        as `backward.chunk_begin` has it.
+        as `batch.chunk_begin` has it.
     chained : bool
         Whether the second layer takes the outputs of the first.
     between : (N, H) array
@@ -108,7 +108,7 @@ def _backward_worker(
         start, stop, begin, end = turns[n, 0], turns[n, 1], turns[n, 2], turns[n, 3]
         if layer == 0:
             _backward(start, stop, begin, end, first)
-            _hand_over(start, stop, offsets, d_x, NONE, between, delta_out)
+            _hand_over(start, stop, offsets, d_x, ZERO, between, delta_out)
         else:
             _backward(start, stop, begin, end, second)
         done(board, layer, k)

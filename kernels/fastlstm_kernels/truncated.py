@@ -7,10 +7,11 @@ matrix product; the gradients at the pre-activations are summed per step, so tha
 afterwards. Only the order of summation differs.
 """
 
-from fastlstm_kernels.arrays import Array, Index
-from fastlstm_kernels.backward import into_hidden, products_phase, times_mask
-from fastlstm_kernels.forward import NONE, previous_row
+from fastlstm_kernels.arrays import ZERO, Array, Index
+from fastlstm_kernels.backward import into_hidden, times_mask
+from fastlstm_kernels.batch import previous_row
 from fastlstm_kernels.gates import FACTORS, cell_factors, windows_backward
+from fastlstm_kernels.gradients import products_phase
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import clear, done, take
 from fastlstm_kernels.threads import share, span
@@ -74,8 +75,8 @@ def _step_back(
     while g < end:
         t = (g + 1) * stride - 1 - lag
         rows = _present(offsets, t, row, width)
-        apart = offsets[t + stride] - offsets[t] if t + stride < duration else NONE
-        d, k, n = (g - base) * width, (g - begin) * width, NONE
+        apart = offsets[t + stride] - offsets[t] if t + stride < duration else ZERO
+        d, k, n = (g - base) * width, (g - begin) * width, ZERO
         while True:  # the windows that follow, as long as their rows follow as regularly
             if rows < width:
                 tile[:, k + n * width + rows : k + (n + 1) * width] = 0
@@ -107,13 +108,13 @@ def _step_back(
     if last > first:
         d = (first - base) * width
         into_hidden(
-            tile, (first - begin) * width, (last - first) * width, transposed, NONE, transposed.shape[0], delta_h, d
+            tile, (first - begin) * width, (last - first) * width, transposed, ZERO, transposed.shape[0], delta_h, d
         )
         if mask.shape[0]:
             for k in range(last - first):
-                times_mask(mask, row, width, NONE, transposed.shape[0], delta_h, d + k * width)
+                times_mask(mask, row, width, ZERO, transposed.shape[0], delta_h, d + k * width)
         if begins:
-            for r in range(_present(offsets, NONE, row, width)):
+            for r in range(_present(offsets, ZERO, row, width)):
                 initial_h[:, row + r] += delta_h[:, d + r]
                 initial_s[:, row + r] += delta_s[:, d + r]
 
@@ -128,7 +129,7 @@ def _truncated_worker(
 ) -> None:
     """Phases: the factors of all steps; the windows; the products."""
     batch, duration = cells.shape[1] - gates.shape[1], offsets.shape[0] - 1
-    phase, groups = NONE, (duration + stride - 1) // stride
+    phase, groups = ZERO, (duration + stride - 1) // stride
     part = take(board, worker, workers, phase)
     while part >= 0:
         first, last = span(part, workers, duration)
@@ -167,7 +168,7 @@ def _truncated_worker(
                     end = least + last
                     for begin in range(least + first, end, stretch):
                         _step_back(
-                            lag, truncate, stride, begin, min(end, begin + stretch), base, NONE, batch, offsets,
+                            lag, truncate, stride, begin, min(end, begin + stretch), base, ZERO, batch, offsets,
                             transposed_u, mask, factors, delta_out, final_h, final_s, initial_h, initial_s, delta_h[0],
                             delta_s[0], dz_sum, tiles[worker],
                         )
@@ -175,7 +176,7 @@ def _truncated_worker(
                     part = take(board, worker, workers, phase)
                 phase += 1
     products_phase(
-        worker, workers, board, phase, NONE, duration, offsets, x, fed, dz_sum, transposed_w, gradients, d_x, scratch
+        worker, workers, board, phase, ZERO, duration, offsets, x, fed, dz_sum, transposed_w, gradients, d_x, scratch
     )
 
 

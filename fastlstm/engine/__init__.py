@@ -1,0 +1,1 @@
+"""Private: from the classes to the kernels."""

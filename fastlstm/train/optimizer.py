@@ -1,0 +1,291 @@
+"""What all optimizers share; they are in `optimizers`."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import numpy
+
+from fastlstm import checks
+from fastlstm.checks import Array
+from fastlstm.engine import cores
+from fastlstm.engine.workspace import fresh
+from fastlstm.train import clipping, precision
+from fastlstm.train.schedule import Schedule
+from fastlstm.train.settings import Check, Setting, limit, number, rate, threads
+
+Rate: TypeAlias = float | Callable[[int], float]
+"""A learning rate or momentum: a number, or a function of the number of updates done that gives it, a `Schedule`."""
+
+WORK = 10
+"""Work of a step for each parameter, in flops."""
+
+
+class Optimizer:
+    """What all optimizers share: the learning rate, clipping, and what is kept from step to step.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        At least 0; or ``learning_rate(updates)``, called before each step with the number of updates done: one of
+        `schedules`, which a checkpoint can hold, or a function.
+    weight_decay : float
+        At least 0: this times the parameters is added to the gradient after it was clipped.
+    clip_norm : float or None
+        Positive: a gradient whose Euclidean norm is larger is shortened to it (Pascanu et al. 2013, section 3.2), by
+        min(1, clip_norm / (norm + 1e-6)) as by `torch.nn.utils.clip_grad_norm_`.
+    clip_value : float or None
+        Positive: the gradient's elements are cut off at ± this, before the norm is taken.
+    n_threads : int or None
+        At most so many threads; None for Numba's number. Results are bitwise the same for any number.
+
+    Attributes
+    ----------
+    updates : int
+        Steps done.
+    arrays : dict of str to (n,) array
+        What is kept from step to step, under PyTorch's names. One that is missing, as all are before the first step,
+        starts at zero; one that the settings no longer need is dropped.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or value.
+
+    Notes
+    -----
+    Arguments are attributes too, which may be assigned at any time; a value that the constructor would refuse raises
+    and changes nothing.
+    """
+
+    learning_rate = Setting(rate)
+    weight_decay = Setting(number)
+    clip_norm = Setting(limit)
+    clip_value = Setting(limit)
+    n_threads = Setting(threads)
+
+    _kept: ClassVar[dict[str, str | None]] = {}
+    """Names of arrays, with the setting that must be true for one to be kept; None where it always is."""
+
+    def __init__(
+        self, learning_rate: Rate, weight_decay: float, clip_norm: float | None, clip_value: float | None,
+        n_threads: int | None,
+    ) -> None:
+        self.updates = 0
+        self.arrays: dict[str, Array] = {}
+        self.learning_rate, self.weight_decay, self.n_threads = learning_rate, weight_decay, n_threads
+        self.clip_norm, self.clip_value = clip_norm, clip_value
+
+    def step(self, parameters: Array, gradients: Array) -> float | None:
+        """Change the parameters in place.
+
+        Parameters
+        ----------
+        parameters : (n,) float32 or float64 array
+            C-contiguous, such as `Buffer.flat`.
+        gradients : (n,) array
+            Of the same dtype; it stays as it is.
+
+        Returns
+        -------
+        float or None
+            The gradient's norm before it was shortened; None without `clip_norm`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The arrays do not fit each other or those of the steps before, or a learning rate or momentum that is a
+            callable gives none. Nothing is changed.
+
+        Notes
+        -----
+        One pass over the arrays, and with `clip_norm` one more over the gradients. A NaN in the gradients, with
+        `clip_norm` also an infinity, makes parameters NaN, as in PyTorch.
+
+        Numbers below the smallest normal one of the dtype count as zero. Where float32 cannot hold a setting, or `eps`
+        is below 1e-16, so that squares that count as zero would be missed, the step is computed in float64, which takes
+        some four times as long.
+        """
+        parameters, gradients = _fitting(parameters, gradients)
+        numbers = self._numbers()
+        arrays = self._fitting_arrays(parameters)
+        workers = cores.useful(self.n_threads, WORK * parameters.size)
+        norm, highest, scale = None, math.inf if self.clip_value is None else self.clip_value, 1.0
+        if self.clip_norm is not None:
+            norm = clipping.norm(gradients, highest, workers)
+            scale = clipping.factor(norm, self.clip_norm)
+            if clipping.vanishes(scale, gradients.dtype):
+                gradients = clipping.shortened(gradients, highest, norm, self.clip_norm)
+                highest, scale = math.inf, 1.0
+
+        def run(parameters: Array, gradients: Array, arrays: dict[str, Array]) -> None:
+            rates = precision.rates(parameters.dtype, highest, scale, *numbers)
+            self._apply(rates, parameters, gradients, arrays, workers)
+
+        if parameters.dtype == numpy.float64 or self._fits_float32(numbers):
+            run(parameters, gradients, arrays)
+        else:
+            precision.in_float64(run, parameters, gradients, arrays)
+        self.arrays = arrays
+        self.updates += 1
+        return norm
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """The schedules among the settings, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Schedule)}
+
+    @property
+    def needs_losses(self) -> bool:
+        """Whether a schedule wants validation losses through `observe`."""
+        return any(schedule.needs_losses for schedule in self.schedules.values())
+
+    def observe(self, loss: float) -> None:
+        """Tell the schedules a validation loss.
+
+        Parameters
+        ----------
+        loss : float
+            NaN counts as no improvement.
+
+        Raises
+        ------
+        TypeError
+            It is no number. Nothing is changed.
+        """
+        for schedule in self.schedules.values():
+            schedule.observe(loss)
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, and the class's name as "kind"; for JSON.
+
+        Returns
+        -------
+        dict
+            A schedule is in it as its `config`, any other callable as None.
+        """
+        return {"kind": type(self).__name__, **{name: _storable(value) for name, value in self._arguments().items()}}
+
+    def load(self, updates: int, arrays: Mapping[str, Any]) -> None:
+        """Go on from where another optimizer of the same kind was.
+
+        Parameters
+        ----------
+        updates : int
+            Its `updates`.
+        arrays : mapping of str to (n,) array
+            Its `arrays`; they are copied, but for those that these settings do not need.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Names, shapes or dtypes are not those of this kind of optimizer. Nothing is changed.
+        """
+        updates = checks.integer("updates", updates, 0)
+        names = self._kept if updates else {}
+        needed = [name for name, setting in names.items() if setting is None]
+        if not set(needed) <= set(arrays) <= set(names):
+            others = [name for name in names if name not in needed]
+            also = f", with or without any of {others}" if others else ""
+            raise ValueError(f"arrays after {updates} updates must be {needed}{also}, got {sorted(arrays)}")
+        copies: dict[str, Array] = {}
+        for name in arrays:
+            given = checks.real_array(name, arrays[name])
+            first = next(iter(copies.values()), given)
+            if given.ndim != 1 or given.shape != first.shape:
+                raise ValueError(f"{name} must have shape (n,), the same n for all; got {given.shape}")
+            if checks.float_dtype(given.dtype) != first.dtype:
+                raise TypeError(f"{name} must have dtype {first.dtype} as the others, got {given.dtype}")
+            copies[name] = fresh(name, given.shape, given.dtype)
+            copies[name][:] = given
+        self.updates, self.arrays = updates, copies
+        self._drop_unused()
+
+    def _numbers(self) -> tuple[float, ...]:
+        """What the kernel's `rates` hold after the limit and the scale."""
+        raise NotImplementedError
+
+    def _apply(
+        self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
+    ) -> None:
+        """Run the kernel, in the form that changes just these arrays."""
+        raise NotImplementedError
+
+    def _now(self, name: str, value: Rate, check: Check = number) -> float:
+        """The number that a setting is in this step."""
+        found: float = check(name, value(self.updates)) if callable(value) else value
+        return found
+
+    def _fits_float32(self, numbers: Sequence[float]) -> bool:
+        return precision.holds(numbers)
+
+    def _names(self) -> list[str]:
+        """Of the arrays that the settings need."""
+        return [name for name, setting in self._kept.items() if setting is None or vars(self).get(setting)]
+
+    def _drop_unused(self) -> None:
+        self.arrays = {name: self.arrays[name] for name in self._names() if name in self.arrays}
+
+    def _check_together(self, settings: Mapping[str, Any]) -> None:
+        """Raise a ValueError where these settings, of which some may be missing yet, exclude each other."""
+
+    def _fitting_arrays(self, parameters: Array) -> dict[str, Array]:
+        """The arrays that the settings need, zeros where there was none before."""
+        arrays = {name: self.arrays[name] if name in self.arrays else _zeros(parameters) for name in self._names()}
+        for name, kept in arrays.items():
+            if kept.shape != parameters.shape or kept.dtype != parameters.dtype:
+                raise ValueError(f"parameters must be as in the steps before, {_kind(kept)} (so is {name}); "
+                                 f"got {_kind(parameters)}")
+        return arrays
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments().items())})"
+
+
+def _storable(value: Any) -> Any:
+    """A setting as JSON can hold it."""
+    if isinstance(value, Schedule):
+        return value.config()
+    if isinstance(value, tuple):
+        return [_storable(each) for each in value]
+    return None if callable(value) else value
+
+
+def _zeros(like: Array) -> Array:
+    zeros = fresh("zeros", like.shape, like.dtype)
+    zeros[...] = 0
+    return zeros
+
+
+def _kind(array: Array) -> str:
+    return f"{array.dtype.name} {array.shape}"
+
+
+def _fitting(parameters: Any, gradients: Any) -> tuple[Array, Array]:
+    """Both arrays as a kernel takes them, the parameters without a copy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        They do not.
+    """
+    if not isinstance(parameters, numpy.ndarray):
+        raise TypeError(f"parameters must be an array, which is changed in place; got {type(parameters).__name__}")
+    parameters = checks.real_array("parameters", parameters)
+    dtype = checks.float_dtype(parameters.dtype)
+    if parameters.ndim != 1:
+        raise ValueError(f"parameters must have shape (n,), got {parameters.shape}")
+    if not parameters.flags.carray:
+        raise ValueError("parameters must be contiguous, aligned and writable, since they are changed in place; "
+                         f"got strides {parameters.strides}, aligned {parameters.flags.aligned}, "
+                         f"writable {parameters.flags.writeable}")
+    given = checks.real_array("gradients", gradients)
+    if given.dtype != dtype:
+        raise TypeError(f"gradients must have dtype {dtype.name} as the parameters, got {given.dtype.name}")
+    if given.shape != parameters.shape:
+        raise ValueError(f"gradients must have shape {parameters.shape} as the parameters, got {given.shape}")
+    return parameters, checks.kernel_array(given, dtype)

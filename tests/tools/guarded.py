@@ -1,0 +1,237 @@
+"""Every public kernel on arrays beside pages that may not be touched; ``python -m tests.tools.guarded end`` runs it.
+
+Also with the cores taken by somebody else, which must make no difference to any bit.
+
+A program of its own, since what it looks for kills the process. It prints each kernel and the shapes of its arrays
+before it calls it, so that the last line tells what went wrong.
+"""
+
+import ctypes
+import inspect
+import mmap
+import random
+import sys
+import warnings
+from typing import Any
+
+import numba
+import numpy
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import fastlstm_kernels as kernels
+from fastlstm import LSTM, compat, nn
+from fastlstm.engine import cores, overlap, workspace
+from fastlstm.nn import stepper
+from fastlstm.train import SGD, Adam, CrossEntropy, Huber, RMSprop, SquaredError
+from fastlstm_kernels import claim
+
+PAGE = mmap.PAGESIZE
+
+
+class Guards:
+    """Gives arrays that end, or begin, where a page ends, or begins, that has a forbidden one behind and before it."""
+
+    def __init__(self, side: str) -> None:
+        self._side = side
+        self._protect = ctypes.CDLL(None, use_errno=True).mprotect
+        self._protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+    def copy(self, array: Any) -> Any:
+        """The same array elsewhere; its memory goes back when the last view of it does."""
+        room = -(-array.nbytes // PAGE) * PAGE
+        area = mmap.mmap(-1, room + 2 * PAGE)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(area))
+        for forbidden in (address, address + PAGE + room):
+            if self._protect(forbidden, PAGE, 0):
+                raise OSError(ctypes.get_errno(), "mprotect")
+        start = PAGE + (room - array.nbytes if self._side == "end" else 0)
+        guarded = numpy.frombuffer(area, numpy.uint8)[start : start + array.nbytes]
+        guarded = guarded.view(array.dtype).reshape(array.shape)
+        guarded[...] = array
+        return guarded
+
+
+class Watch:
+    """Stands before each kernel; while `guards` is set, calls go to guarded copies of the arrays."""
+
+    def __init__(self) -> None:
+        self.guards: Guards | None = None
+        for name in kernels.__all__:
+            kernel = getattr(kernels, name)
+            for module in [m for n, m in sys.modules.items() if n.split(".")[0] == "fastlstm"] + [kernels]:
+                for attribute in [a for a, value in vars(module).items() if value is kernel]:
+                    setattr(module, attribute, self._before(name, kernel))
+
+    def _before(self, name: str, kernel: Any) -> Any:
+        def call(*args: Any) -> None:
+            if self.guards is None:
+                kernel(*args)
+                return
+            if name == "backward":
+                self._products(dict(zip(inspect.signature(kernel.py_func).parameters, args, strict=True)))
+            copies = self._called(name, kernel, args)
+            for array, copy in zip(arrays_of(args), arrays_of(copies), strict=True):
+                # A changed one only: the caller may have given two views of one array.
+                if array.tobytes() != copy.tobytes():
+                    array[...] = copy
+
+        call.kernel = kernel  # type: ignore[attr-defined]
+        return call
+
+    def _called(self, name: str, kernel: Any, args: Any) -> Any:
+        given = {id(a): a for a in arrays_of(args)}  # one that is given twice is one still
+        copies = replaced(args, {key: self.guards.copy(a) for key, a in given.items()})  # type: ignore[union-attr]
+        print(name, *replaced(args, {key: a.shape for key, a in given.items()}), flush=True)
+        kernel(*copies)
+        return copies
+
+    def _products(self, known: dict[str, Any]) -> None:
+        """The kernel that other kernels call, and no class, on what `backward` is given, as if dz were known."""
+        kernel = kernels.weight_gradients.kernel
+        known |= {"begin": 0, "end": min(1, len(known["offsets"]) - 1), "transposed": known["transposed_w"]}
+        known["dz"] = numpy.ones_like(known["dz"])
+        self._called("weight_gradients", kernel, [known[p] for p in inspect.signature(kernel.py_func).parameters])
+
+
+def arrays_of(args: Any) -> Any:
+    """The arrays among arguments, and in tuples among them."""
+    for a in args:
+        if isinstance(a, tuple):
+            yield from arrays_of(a)
+        elif isinstance(a, numpy.ndarray):
+            yield a
+
+
+def replaced(args: Any, others: dict[int, Any]) -> Any:
+    """Arguments with others for those arrays."""
+    return tuple(replaced(a, others) if isinstance(a, tuple) else others.get(id(a), a) for a in args)
+
+
+def scratch(size: int) -> Any:
+    """Scratch full of NaN, or, in the run to compare with, of zeros: a result that depends on it would differ."""
+    return numpy.full(size, 0xFF if watch.guards else 0, numpy.uint8)
+
+
+def results(
+    dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None,
+    stride: int,
+) -> list[Any]:
+    """What all classes compute, each array of it."""
+    rng = numpy.random.default_rng(0)
+    numba.set_num_threads(workers)
+    model = LSTM(inputs, outputs, size, 0, bptt_truncate=truncate, bptt_stride=stride, dtype=dtype,
+                 n_threads=workers)
+    X, Y = ([rng.standard_normal((n, width)) for n in lengths] for width in (inputs, outputs))
+    *groups, d_x = model.back_propagate_through_time(X, Y)
+    found = [array for group in groups for array in group] + d_x + model.feed_forward(X)
+    found += [*model.feed_forward_and_cache(X[0]), *model.back_propagate_through_time(X[0], Y[0])[0]]
+    for gate in ("forget", "input", "candidate", "hidden_filter"):
+        vectors = rng.standard_normal((4 if gate == "hidden_filter" else 5, size)).astype(dtype)
+        sums = tuple(numpy.zeros(shape, dtype) for shape in ((size, inputs), (size, size), (size,)))
+        getattr(model, f"back_prop_{gate}_gate")(*vectors, rng.standard_normal(inputs), sums, None)
+        found += [*sums, vectors[1]]
+    x = rng.standard_normal((max(lengths), len(lengths), inputs)).astype(dtype)
+    output, *others = stack_results(x, lengths, size, truncate, stride, workers)
+    found += [output, *others]
+    parameters, gradient = rng.standard_normal((2, inputs * size)).astype(dtype)
+    for optimizer in (
+        SGD(clip_norm=1.0), SGD(momentum=0.5, nesterov=True), Adam(), RMSprop(), RMSprop(momentum=0.5, centered=True)
+    ):
+        optimizer.n_threads = workers
+        optimizer.step(parameters, gradient)
+        found += [parameters.copy(), *optimizer.arrays.values()]
+    found += dense_results(rng, output, outputs, workers)
+    numpy.random.seed(0)  # both of these decide a network's training
+    random.seed(0)
+    network = compat.NeuralNetwork([inputs, size, outputs], mini_batch_size=5, epochs=1)
+    network.fit([(rng.standard_normal((inputs, 1)), rng.random((outputs, 1))) for _ in range(len(lengths) + 3)])
+    network.predict(rng.standard_normal((inputs, 1)))
+    for nabla in network._back_prop(rng.standard_normal((inputs, 1)), rng.random((outputs, 1))):
+        found += nabla
+    return [*found, *network.weights]
+
+
+def stack_results(
+    x: Any, lengths: list[int], size: int, truncate: int | None, stride: int, workers: int
+) -> list[Any]:
+    """Layers in both directions that drop states, a chain of two, and one that projects, on x (T, batch, input)."""
+    found: list[Any] = []
+    for kind, truncation in (
+        ({"num_layers": 2, "bidirectional": True, "recurrent_dropout": 0.5}, (truncate, stride)),
+        # What is dropped stands between the layers, so that neither is given a view of the other's arrays.
+        ({"num_layers": 2, "dropout": 0.5, "recurrent_dropout": 0.5}, ()),
+        ({"proj_size": size // 2}, ()),  # 0, which is none, for a single unit
+    ):
+        layer = nn.LSTM(x.shape[2], size, **kind, dtype=x.dtype, seed=0, n_threads=workers)  # type: ignore[arg-type]
+        output, state, tape = layer.forward(x, None, lengths)
+        d_input, d_state = layer.backward(tape, output, state, *truncation)
+        found += [output, *state, d_input, *d_state, layer.gradients.flat]
+        if "dropout" not in kind:
+            found.append(layer(x, state, lengths)[0])
+    step = layer.stepper(x.shape[1])
+    return [*found, *(step(row).copy() for row in x), *step.state]
+
+
+def dense_results(rng: numpy.random.Generator, x: Any, outputs: int, workers: int) -> list[Any]:
+    """A dense layer on x (T, batch, k), and the losses of its outputs."""
+    layer = nn.Dense(x.shape[-1], outputs, dtype=x.dtype, seed=0, n_threads=workers)
+    found: list[Any] = []
+    for rows in (numpy.resize(x, (2000, x.shape[-1])), x):  # several blocks of them; a few
+        output, _, tape = layer.forward(rows)
+        found += [output, layer.backward(tape, output)[0], layer.gradients.flat.copy()]
+    targets, labels = rng.random(output.shape), rng.integers(0, outputs, output.shape[:-1])
+    rows, elements = rng.random(output.shape[:-1]) < 0.7, rng.random(output.shape) < 0.7
+    for mask in (None, rows, elements):
+        found += [*Huber()(output, targets, mask), *SquaredError()(output, targets, mask)]
+    for mask in (None, rows):
+        found += [*CrossEntropy()(output, targets, mask), *CrossEntropy()(output, labels, mask)]
+    weight = rng.random(outputs) + 0.1
+    found += SquaredError()(output * 1e-30, 0 * targets)
+    for by in (None, rows * rng.random(rows.shape), elements * rng.random(elements.shape)):
+        found += [*Huber(weight=weight)(output, targets, None, by), *SquaredError()(output, targets, None, by)]
+    for by in (None, rows * rng.random(rows.shape)):
+        for wanted in (targets, labels):
+            found += [*CrossEntropy(weight)(output, wanted, None, by), *CrossEntropy()(output * 40, wanted, None, by)]
+    return found
+
+
+sizes = st.sampled_from([1, 3, 17, 37])
+
+
+@settings(
+    max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(
+    st.sampled_from([numpy.float32, numpy.float64]), st.sampled_from([1, 2, 3]), sizes, sizes, sizes,
+    st.lists(st.sampled_from([0, 1, 2, 5]), min_size=1, max_size=9), st.sampled_from([0, 1, 3, None]),
+    st.sampled_from([1, 2, 3]),
+)  # fmt: skip
+@example(numpy.float32, 3, 3, 163, 5, [4], None, 1)  # workers share the units of a step
+@example(numpy.float64, 2, 259, 131, 3, [3, 2], 1, 1)  # panels in more than one piece
+@example(numpy.float32, 1, 3, 17, 3, [310], None, 1)  # products of more rows than go together
+@example(numpy.float64, 3, 1, 3, 1, [40] * 11, 3, 1)  # more windows and sequences than go together
+@example(numpy.float32, 2, 3, 17, 1, [37, 40, 2], 5, 4)  # windows that begin behind the end of a sequence
+@example(numpy.float64, 1, 3, 131, 259, [3], 1, 1)  # dense layers of several pieces, both ways
+def check(
+    dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None,
+    stride: int,
+) -> None:
+    case = dtype, workers, inputs, size, outputs, lengths, truncate, stride
+    runs = []
+    # Guarded first: there a fault shows where it happens. Where the cores are taken, one worker does the work of all.
+    for guards, held in ((True, claim.FREE), (True, claim.TAKEN), (False, claim.FREE)):
+        watch.guards, claim.flag.value = Guards(sys.argv[1]) if guards else None, held
+        workspace._kept.__dict__.clear()
+        runs.append(results(*case))
+    for guarded, alone, plain in zip(*runs, strict=True):
+        numpy.testing.assert_array_equal(guarded, plain)
+        numpy.testing.assert_array_equal(alone, plain)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    watch = Watch()
+    workspace._bytes, workspace.SMALL, cores.SHARE, stepper.LONG = scratch, 0, 1, 0
+    overlap.chain_pays, overlap.TURN = lambda *_: True, 2  # type: ignore[assignment]
+    check()
