@@ -262,5 +262,5 @@ say("done")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children")
 def test_kills() -> None:
     count = 1 if JIT_OFF else 4
-    said = processes.run("import sys; from tests import kills; print(kills.run(int(sys.argv[1]), 7))", str(count))
+    said = processes.run("import sys; from tests.tools import kills; print(kills.run(int(sys.argv[1]), 7))", str(count))
     assert "as the one that was left alone" in said
