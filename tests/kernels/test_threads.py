@@ -7,6 +7,7 @@ import numpy
 import pytest
 
 from fastlstm import LSTM, compat, nn
+from fastlstm.model import network
 from fastlstm_kernels import threads
 from tests.tools.helpers import JIT_OFF, flatten, one_hot
 from tests.tools.stacks import LENGTHS, ragged, same
@@ -130,10 +131,10 @@ def test_a_dense_network_trains_the_same_with_any_number_of_threads(rng, monkeyp
     data = [(rng.standard_normal((5, 1)), rng.random((3, 1))) for _ in range(5 if JIT_OFF else 37)]
     weights = []
     for workers in (1, 2, 3, 8):
-        monkeypatch.setattr(compat, "useful", lambda *_, workers=workers: workers)
+        monkeypatch.setattr(network, "useful", lambda *_, workers=workers: workers)
         numpy.random.seed(0)
         net = compat.NeuralNetwork([5, 19, 3], mini_batch_size=len(data), epochs=1, learning_rate=1)
-        monkeypatch.setattr(compat.random, "shuffle", lambda order: None)
+        monkeypatch.setattr(network.random, "shuffle", lambda order: None)
         net.fit(data)
         weights.append(net.weights[1:])
     for others in weights[1:]:
