@@ -19,6 +19,8 @@ def real_array(name: str, value: Any) -> Array:
     ValueError
         It has no regular shape.
     """
+    if type(value) is numpy.ndarray and value.dtype.kind in "biuf":
+        return value
     _unmasked(name, value)
     try:
         array = numpy.asarray(value)

@@ -1,4 +1,4 @@
-"""How the sequences of a batch, of equal lengths or not, lie as the rows that kernels take."""
+"""How the sequences of a batch, of equal lengths or not, lie as the rows of `fastlstm_kernels.batch`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import numpy
 import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.engine.cores import useful
-from fastlstm.engine.workspace import fresh
+from fastlstm.engine.workspace import empty
 
 MOVE = 16
 """Flops that take as long as to move a number."""
@@ -29,7 +29,7 @@ class lazy:
         return value
 
 
-class Rows:
+class Batch:
     """The (time step, sequence) pairs of a batch as rows, step by step; here all sequences have the same length.
 
     Parameters
@@ -43,16 +43,29 @@ class Rows:
 
     Attributes
     ----------
+    rows : int
+        How many there are, N.
     offsets : (T + 1,) intp array
-        First row of each step, and their number N.
+        First row of each step, and N.
+    ends : (batch,) intp array
+        Which row of arrays (batch + N, ...), initial states first, holds each sequence's last state.
+    places : (batch,) intp array
+        Which of the user's sequences each is.
     """
 
     def __init__(self, duration: int, batch: int, batch_first: bool, n_threads: int | None = None) -> None:
         self.duration, self.batch, self.batch_first, self.n_threads = duration, batch, batch_first, n_threads
-        self.offsets = self._offsets()
+        self._lay()
+        self.rows = int(self.offsets[-1])
 
-    def _offsets(self) -> Array:
-        return numpy.arange(self.duration + 1, dtype=numpy.intp) * self.batch
+    def _lay(self) -> None:
+        self.offsets = numpy.arange(self.duration + 1, dtype=numpy.intp) * self.batch
+        self.places = numpy.arange(self.batch, dtype=numpy.intp)
+        self.ends = self.duration * self.batch + self.places
+
+    def first_rows(self) -> int:
+        """How many sequences have a first step: so many rows it has."""
+        return int(self.offsets[1]) if self.duration else 0
 
     def take(self, array: Array) -> Array:
         """Rows (N, features) of an array in the user's form, which they may be part of."""
@@ -65,40 +78,28 @@ class Rows:
         steps = rows.reshape(self.duration, self.batch, rows.shape[1])
         return numpy.ascontiguousarray(steps.transpose(1, 0, 2)) if self.batch_first else steps
 
-    def sorted(self, states: Array) -> Array:
-        """States (…, batch, size) in the user's order, in the order of the rows."""
-        return states
-
-    def unsorted(self, states: Array) -> Array:
-        """The reverse of `sorted`."""
-        return states
-
-    def first(self) -> int:
-        """How many sequences have a first step: so many rows it has."""
-        return int(self.offsets[1]) if self.duration else 0
-
     def reversed(self, rows: Array) -> Array:
         """The rows of each sequence from its last step to its first, as a new array; twice is as before."""
         return self._gathered(rows, self._mirror)
 
-    def beside(self, forwards: Array, backwards: Array) -> Array:
+    def joined(self, forwards: Array, backwards: Array) -> Array:
         """The outputs of both directions side by side, where the reverse one's rows are `reversed`."""
         size = forwards.shape[1]
-        both = fresh("both", (len(forwards), 2 * size), forwards.dtype)
+        both = empty((len(forwards), 2 * size), forwards.dtype)
         self._gather(forwards, 0, numpy.arange(len(forwards), dtype=numpy.intp), both, 0, size)
         self._gather(backwards, 0, self._mirror, both, size, size)
         return both
 
-    def apart(self, both: Array) -> list[Array]:
-        """The reverse of `beside`, each contiguous."""
+    def split(self, both: Array) -> list[Array]:
+        """The reverse of `joined`, each contiguous."""
         size = both.shape[1] // 2
-        parts = [fresh("part", (len(both), size), both.dtype) for _ in range(2)]
+        parts = [empty((len(both), size), both.dtype) for _ in range(2)]
         self._gather(both, 0, numpy.arange(len(both), dtype=numpy.intp), parts[0], 0, size)
         self._gather(both, size, self._mirror, parts[1], 0, size)
         return parts
 
     def _gathered(self, rows: Array, places: Array) -> Array:
-        out = fresh("rows", (len(places), rows.shape[1]), rows.dtype)
+        out = empty((len(places), rows.shape[1]), rows.dtype)
         self._gather(rows, 0, places, out, 0, rows.shape[1])
         return out
 
@@ -106,33 +107,19 @@ class Rows:
         workers = useful(self.n_threads, MOVE * len(places) * columns)
         kernels.gather_rows(source, first, places, out, column, columns, workers)
 
-    def last(self, states: Array) -> Array:
-        """The states after each sequence's last step.
-
-        Parameters
-        ----------
-        states : (..., batch + N, size) array
-            `batch` initial states, and those after each row.
-        """
-        return states[..., int(self.offsets[-1]) :, :]
-
-    def add_last(self, states: Array, values: Array) -> None:
-        """Add to what `last` gives of states (batch + N, size)."""
-        states[int(self.offsets[-1]) :] += values
-
     @lazy
     def _mirror(self) -> Array:
         rows = numpy.arange(self.duration * self.batch, dtype=numpy.intp).reshape(self.duration, self.batch)
         return rows[::-1].reshape(-1)
 
 
-class RaggedRows(Rows):
+class RaggedBatch(Batch):
     """Rows of sequences of several lengths: at a step, those that have not ended, the longer ones first.
 
     Parameters
     ----------
     duration, batch, batch_first, n_threads
-        As for `Rows`.
+        As for `Batch`.
     lengths : (batch,) intp array
         Steps of each sequence, at most `duration`.
     """
@@ -140,45 +127,30 @@ class RaggedRows(Rows):
     def __init__(
         self, duration: int, batch: int, batch_first: bool, lengths: Array, n_threads: int | None = None
     ) -> None:
-        self._order = numpy.argsort(-lengths, kind="stable")
-        self._lengths = lengths[self._order]
+        self._given = lengths
         super().__init__(duration, batch, batch_first, n_threads)
-        places = numpy.arange(self.offsets[-1], dtype=numpy.intp)
-        self._step = numpy.searchsorted(self.offsets, places, side="right") - 1
-        self._rank = places - self.offsets[self._step]
-        sequence = self._order[self._rank]
+        rows = numpy.arange(self.rows, dtype=numpy.intp)
+        self._step = numpy.searchsorted(self.offsets, rows, side="right") - 1
+        self._rank = rows - self.offsets[self._step]
+        sequence = self.places[self._rank]
         self._place = sequence * duration + self._step if batch_first else self._step * batch + sequence
 
-    def _offsets(self) -> Array:
-        return running_rows(self._lengths, self.duration)
+    def _lay(self) -> None:
+        self.places = numpy.argsort(-self._given, kind="stable")
+        self._lengths = self._given[self.places]
+        self.offsets = running_rows(self._lengths, self.duration)
+        self.ends = numpy.arange(self.batch)
+        some = self._lengths > 0
+        self.ends[some] += self.batch + self.offsets[self._lengths[some] - 1]
 
     def take(self, array: Array) -> Array:
-        """As `Rows.take`; always new."""
+        """As `Batch.take`; always new."""
         return self._gathered(array.reshape(-1, array.shape[2]), self._place)
 
     def give(self, rows: Array) -> Array:
-        """As `Rows.give`; always new."""
+        """As `Batch.give`; always new."""
         shape = (self.batch, self.duration) if self.batch_first else (self.duration, self.batch)
         return self._gathered(rows, self._home).reshape(*shape, rows.shape[1])
-
-    def sorted(self, states: Array) -> Array:
-        """As `Rows.sorted`."""
-        rows: Array = numpy.take(states, self._order, axis=-2)
-        return rows
-
-    def unsorted(self, states: Array) -> Array:
-        """As `Rows.unsorted`."""
-        given = numpy.empty_like(states)
-        given[..., self._order, :] = states
-        return given
-
-    def last(self, states: Array) -> Array:
-        """As `Rows.last`."""
-        return numpy.take(states, self._ends, axis=-2)
-
-    def add_last(self, states: Array, values: Array) -> None:
-        """As `Rows.add_last`."""
-        states[self._ends] += values
 
     @lazy
     def _home(self) -> Array:
@@ -191,13 +163,6 @@ class RaggedRows(Rows):
     def _mirror(self) -> Array:
         mirror: Array = self.offsets[self._lengths[self._rank] - 1 - self._step] + self._rank
         return mirror
-
-    @lazy
-    def _ends(self) -> Array:
-        ends = numpy.arange(self.batch)
-        some = self._lengths > 0
-        ends[some] += self.batch + self.offsets[self._lengths[some] - 1]
-        return ends
 
 
 def running_rows(lengths: Array, steps: int) -> Array:

@@ -7,14 +7,14 @@ import numpy
 import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.engine.cores import useful
-from fastlstm.engine.workspace import kept
+from fastlstm.engine.workspace import workspace
 from fastlstm_kernels.activations import IDENTITY
 from fastlstm_kernels.dense import dense_scratch
 
 
 def scratch(workers: int, dtype: numpy.dtype[Any]) -> Array:
     """What the kernels of such a layer work in."""
-    return kept("dense", (workers, dense_scratch(dtype)), dtype)
+    return workspace.array("dense", (workers, dense_scratch(dtype)), dtype)
 
 
 def forwards(

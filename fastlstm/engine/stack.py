@@ -1,233 +1,240 @@
-"""Layers over layers, in one direction or both: each takes the outputs of the one below."""
+"""Layers over layers, in one direction or both, on batches of one shape: each takes the outputs of the one below."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy
 
 from fastlstm.checks import Array
-from fastlstm.engine import layer, overlap
-from fastlstm.engine.batch import Rows
-from fastlstm.engine.cell import Cell, Gradients, Passed
-from fastlstm.engine.layer import Run
-from fastlstm.engine.workspace import fresh
+from fastlstm.engine import overlap
+from fastlstm.engine.batch import Batch
+from fastlstm.engine.cores import available
+from fastlstm.engine.direction import Direction, Recorded, nothing
+from fastlstm.engine.level import Level, states_of
+from fastlstm.engine.projection import Projected, ProjectedLevel
+from fastlstm.engine.workspace import empty
+from fastlstm_kernels import layer as roles
+
+States: TypeAlias = tuple[Array, Array]
+"""Hidden and cell states, (layers · directions, batch, size) each, in the order of the user's sequences."""
 
 
-class StackRun(NamedTuple):
-    """A run over the rows of a batch.
+class StackTape(NamedTuple):
+    """What a recorded run leaves for the way back.
 
     Attributes
     ----------
-    rows : Rows
-    runs : list of Run
-        Of the first layer forwards, backwards if both, of the second layer, and so on; none if nothing was kept. A
-        reverse one has the rows of each sequence from its end.
+    runs : list of Recorded
+        Of the first layer forwards, backwards if both, of the second layer, and so on. A reverse one has the rows of
+        each sequence from its end.
     dropped : list of (N, features) arrays
         What the outputs of the layers but the last were multiplied with; empty without dropout.
     """
 
-    rows: Rows
-    runs: list[Run]
+    runs: list[Recorded]
     dropped: list[Array]
 
 
-def forwards(
-    cells: Sequence[Sequence[Cell]], rows: Rows, x: Array, h: Array, c: Array, keep: bool, masks: Sequence[Array],
-    dropped: list[Array], n_threads: int | None,
-) -> tuple[StackRun, Array, Array, Array]:
-    """Run over all layers.
+class Stack:
+    """Layers over layers, on batches of one shape; the plan of such calls.
 
     Parameters
     ----------
-    cells : sequence of sequences of Cell
-        Of each layer the one forwards, and the one backwards if there is one.
-    rows : Rows
-    x : (N, input) array
-    h, c : (layers · directions, batch, size) arrays
-        Initial states, in the order of the rows; not changed.
-    keep : bool
-        Whether `backwards` is to come.
-    masks : sequence of (batch, H) arrays
-        For each cell, what hidden states are multiplied with on their way to the next step; empty for nothing.
-    dropped : list of (N, features) arrays
-        What the outputs of the layers but the last are multiplied with; empty for nothing.
+    layers : sequence of sequences of Projected
+        Of each layer the one forwards, and the one backwards if there is one. Without a projection P has no rows.
+    batch : Batch
+    record : bool
+        Whether runs are recorded for a way back.
     n_threads : int or None
         At most so many threads.
-
-    Returns
-    -------
-    StackRun
-    output : (N, features) array
-    h_n, c_n : arrays like h and c
-        States after each sequence's last step.
     """
-    if not keep:
-        return StackRun(rows, [], []), *_infer(cells, rows, x, h, c, n_threads)
-    runs: list[Run] = []
-    final_h: list[Array] = []
-    final_c: list[Array] = []
-    for levels in _together(cells, rows, x.shape[1], n_threads):
-        first, level = len(runs), levels[0]
-        if level and dropped:
-            x = x * dropped[level - 1]
-        chain = _chain(levels, cells, rows, dropped)
-        group = [(cell, reverse) for each in levels for reverse, cell in enumerate(cells[each])]
-        jobs = [
-            cell.job(rows, rows.reversed(x) if reverse else x, h[k], c[k], masks[k] if masks else None, n_threads)
-            for k, (cell, reverse) in enumerate(group, first)
-        ]
-        runs += layer.forwards(jobs, rows.offsets, True, n_threads, chain=chain)
-        outputs = []
-        for k, (cell, _) in enumerate(group, first):
-            output, h_n, c_n = cell.result(rows, runs[k], h[k], True, n_threads)
-            final_h.append(h_n)
-            final_c.append(c_n)
-            outputs.append(output)
-        x = outputs[-1] if len(cells[level]) == 1 else rows.beside(*outputs)
-    return StackRun(rows, runs, dropped), x, _stacked(final_h), _stacked(final_c)
 
-
-def _infer(
-    cells: Sequence[Sequence[Cell]], rows: Rows, x: Array, h: Array, c: Array, n_threads: int | None
-) -> tuple[Array, Array, Array]:
-    """`forwards` without a way back: what a layer took is let go of as soon as the next one has its outputs."""
-    final_h: list[Array] = []
-    final_c: list[Array] = []
-    states: Array | None = None  # which x are a part of
-    for levels in _together(cells, rows, x.shape[1], n_threads):
-        group, first = [cell for level in levels for cell in cells[level]], len(final_h)
-        both = len(cells[levels[0]]) == 2
-        if both or not group[0].chains:
-            passed, states = _across(group, rows, x, h[first:], c[first:], n_threads), None
+    def __init__(
+        self, layers: Sequence[Sequence[Projected]], batch: Batch, record: bool, n_threads: int | None
+    ) -> None:
+        first = layers[0][0]
+        u, self._projects = roles.Weights(*first.weights).u, len(first.projection) > 0
+        self.batch, self._n_threads, self._dtype = batch, n_threads, u.dtype
+        self._directions, self._count = len(layers[0]), len(layers) * len(layers[0])
+        size = len(u) // 4
+        self._inputs, self._sizes = roles.Weights(*first.weights).w.shape[1], (u.shape[1], size)
+        self.nothing = nothing(self._dtype)
+        self._projected: list[ProjectedLevel] = []
+        self._plain: list[list[Direction]] = []
+        self._groups: dict[int, list[Level]] = {}
+        if self._projects:
+            self._projected = [ProjectedLevel(each, batch, record, n_threads) for each in layers]
         else:
-            chain = _chain(levels, cells, rows, ())
-            passed, states = _straight(group, rows, x, h[first:], c[first:], states, chain, n_threads)
-        final_h += [each.h.copy() for each in passed] if len(cells) > 1 else [each.h for each in passed]
-        final_c += [each.c for each in passed]
-        outputs = [each.output for each in passed]
-        del passed
-        x = outputs[-1]  # which lets go of what it was before there is anything new
-        if both:
-            x = rows.beside(*outputs)
-        del outputs
-    return x, _stacked(final_h), _stacked(final_c)
+            names = "", "_second"
+            self._plain = [
+                [Direction(one.weights, one.gradients, batch, record, names[(k + level) % 2])
+                 for k, one in enumerate(each)]
+                for level, each in enumerate(layers)
+            ]
 
+    def _together(self, apart: bool = False) -> list[Level]:
+        """What runs at the same time, from the lowest layer."""
+        alone = apart or len(self._plain) == 1 or self._directions == 2
+        workers = 0 if alone else available(self._n_threads)
+        found = self._groups.get(workers)
+        if found is not None:
+            return found
+        levels, k, inputs = [], 0, self._inputs
+        while k < len(self._plain):
+            directions, size = self._plain[k], self._plain[k][0].size
+            chained = (
+                not alone and k + 1 < len(self._plain)
+                and overlap.following_pays(self.batch, inputs, size, self._dtype, workers)
+            )
+            if chained:
+                directions = [directions[0], self._plain[k + 1][0]]
+            levels.append(Level(directions, chained, self._n_threads))
+            k, inputs = k + 1 + chained, size * self._directions
+        self._groups[workers] = levels
+        return levels
 
-def _across(
-    cells: Sequence[Cell], rows: Rows, x: Array, h: Array, c: Array, n_threads: int | None
-) -> list[Passed]:
-    """A level in both directions, or with projections.
+    def infer(self, x: Array, initial: States) -> tuple[Array, States]:
+        """Run over all layers without a way back: what a layer took is let go of as soon as the next has its outputs.
 
-    (In slices of 1 MB, to hold less: 1.5 times as long with 128 units both ways.)
-    """
-    jobs = [
-        cell.job(rows, rows.reversed(x) if reverse else x, h[reverse], c[reverse], None, n_threads)
-        for reverse, cell in enumerate(cells)
-    ]
-    runs = layer.forwards(jobs, rows.offsets, False, n_threads)
-    return [cell.result(rows, runs[k], h[k], False, n_threads) for k, cell in enumerate(cells)]
+        Parameters
+        ----------
+        x : (N, input) array
+        initial : tuple of arrays
+            Initial states, not changed; without layers: zeros.
 
+        Returns
+        -------
+        output : (N, features) array
+        final : tuple of arrays
+            States after each sequence's last step.
+        """
+        final = self._new_states()
+        if self._projects:
+            return self._run_projected(x, initial, final, [])[0], final
+        first, states = 0, None  # the array that x is a part of
+        for level in self._together():
+            count = len(level.directions)
+            given = states_of(first, count, *initial, *final)
+            first += count
+            if self._directions == 2:
+                runs = level.forward([x, self.batch.reversed(x)], given)
+                outputs = [run.hidden[self.batch.batch :] for run in runs]
+                del runs
+                x = outputs[-1]  # which lets go of what it was before there is anything new
+                x = self.batch.joined(*outputs)
+                del outputs
+            else:
+                # The last of two may write over what the first takes: when it comes to a step, the first has done with
+                # the inputs of that step, and looks at later ones only.
+                runs = level.forward([x], given, hidden=states if count == 2 or states is None else None)
+                states = runs[-1].hidden
+                x = states[self.batch.batch :]
+                del runs
+        return x, final
 
-def _straight(
-    cells: Sequence[Cell], rows: Rows, x: Array, h: Array, c: Array, states: Array | None, chain: overlap.Pair | None,
-    n_threads: int | None,
-) -> tuple[list[Passed], Array]:
-    """A level in one direction, or two that run at the same time; and what the outputs are a part of.
+    def record(
+        self, x: Array, initial: States, masks: Sequence[Array], dropped: list[Array]
+    ) -> tuple[Array, States, StackTape]:
+        """Run over all layers and keep what `backward` needs.
 
-    The second of two writes its own over `states`, the array that x is a part of, if that may be: when it comes to a
-    step, the first has done with the inputs of that step, and looks at later ones only.
-    """
+        Parameters
+        ----------
+        x, initial
+            As for `infer`.
+        masks : sequence of (batch, H) arrays
+            For each layer and direction, what hidden states are multiplied with on their way to the next step; empty
+            for nothing.
+        dropped : list of (N, features) arrays
+            What the outputs of the layers but the last are multiplied with; empty for nothing.
 
-    def results(name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
-        return fresh(name, shape, dtype) if states is None or name == "hidden" else states
+        Returns
+        -------
+        output, final
+            As from `infer`.
+        tape : StackTape
+        """
+        final = self._new_states()
+        if self._projects:
+            x, recorded = self._run_projected(x, initial, final, dropped)
+            return x, final, StackTape(recorded, dropped)
+        recorded = []
+        rows = self.batch.batch
+        for level in self._together():
+            first, count = len(recorded), len(level.directions)
+            layer = first // self._directions
+            if layer and dropped:
+                x = x * dropped[layer - 1]
+            inputs = [x, self.batch.reversed(x)] if self._directions == 2 else [x]
+            between = dropped[layer] if level.chained and dropped else None
+            runs = level.forward(
+                inputs, states_of(first, count, *initial, *final), masks[first : first + count], between
+            )
+            recorded += [Recorded(run.batch, run.tape) for run in runs]
+            outputs = [run.hidden[rows:] for run in runs]
+            x = self.batch.joined(*outputs) if self._directions == 2 else outputs[-1]
+        return x, final, StackTape(recorded, dropped)
 
-    jobs = [cell.job(rows, x, h[k], c[k], None, n_threads) for k, cell in enumerate(cells)]
-    runs = layer.forwards(jobs, rows.offsets, False, n_threads, results=results, chain=chain)
-    return [cell.result(rows, runs[k], h[k], False, n_threads) for k, cell in enumerate(cells)], runs[-1].hidden
+    def _run_projected(
+        self, x: Array, initial: States, final: States, dropped: list[Array]
+    ) -> tuple[Array, list[Recorded]]:
+        recorded: list[Recorded] = []
+        for k, level in enumerate(self._projected):
+            if k and dropped:
+                x = x * dropped[k - 1]
+            inputs = [x, self.batch.reversed(x)] if self._directions == 2 else [x]
+            outputs, runs = level.forward(inputs, states_of(k * self._directions, self._directions, *initial, *final))
+            recorded += [Recorded(run.batch, run.tape) for run in runs]
+            del inputs
+            x = self.batch.joined(*outputs) if self._directions == 2 else outputs[0]
+            del outputs
+        return x, recorded
 
+    def backward(
+        self, tape: StackTape, d_y: Array, d_final: States, truncate: int | None, stride: int
+    ) -> tuple[Array, States]:
+        """Gradients of a run, which are added to those of the weights.
 
-def _together(cells: Sequence[Sequence[Cell]], rows: Rows, inputs: int, n_threads: int | None) -> list[range]:
-    """Levels that run at the same time, from the lowest: one, or one and that above it."""
-    groups, level = [], 0
-    while level < len(cells):
-        two = cells[level : level + 2]
-        chains = len(two) == 2 and all(len(directions) == 1 and directions[0].chains for directions in two)
-        size, dtype = cells[level][0].output_size, cells[level][0].weights.w.dtype
-        if chains and overlap.chain_pays(rows.offsets, rows.batch, inputs, size, dtype, n_threads):
-            groups.append(range(level, level + 2))
-        else:
-            groups.append(range(level, level + 1))
-        inputs, level = size * len(cells[level]), groups[-1].stop
-    return groups
+        Parameters
+        ----------
+        tape : StackTape
+            From `record`.
+        d_y : (N, features) array
+            Gradient at the output.
+        d_final : tuple of arrays
+            Gradients at the final states; without layers: zeros.
+        truncate, stride
+            As `Level.backward` takes them; each layer and direction is walked back by itself.
 
+        Returns
+        -------
+        d_x : (N, input) array
+        d_initial : tuple of arrays
+            Gradients at the initial states.
+        """
+        d_initial, end = self._new_states(), self._count
+        levels: Sequence[Level | ProjectedLevel] = self._projected or self._together(apart=truncate is not None)
+        for level in reversed(levels):
+            chained = isinstance(level, Level) and level.chained
+            first, top = end - (2 if chained else self._directions), (end - 1) // self._directions
+            if top < len(tape.dropped):
+                d_y = d_y * tape.dropped[top]
+            parts = self.batch.split(d_y) if self._directions == 2 else [d_y] * (end - first)
+            deltas = []
+            for k, (d_h_n, d_c_n, d_h_0, d_c_0) in enumerate(states_of(first, end - first, *d_final, *d_initial)):
+                inputs = self._inputs if (first + k) // self._directions == 0 else self._sizes[0] * self._directions
+                d_x = empty((self.batch.rows, inputs), self._dtype)
+                deltas.append((parts[k], d_h_n, d_c_n, d_x, d_h_0, d_c_0))
+            if isinstance(level, Level):
+                between = tape.dropped[top - 1] if chained and tape.dropped else None
+                level.backward(tape.runs[first:end], deltas, truncate, stride, between)
+            else:
+                level.backward(tape.runs[first:end], deltas)
+            d_y = roles.Deltas(*deltas[0]).d_x
+            if self._directions == 2:
+                d_y += self.batch.reversed(roles.Deltas(*deltas[1]).d_x)
+            end = first
+        return d_y, d_initial
 
-def _chain(levels: range, cells: Sequence[Sequence[Cell]], rows: Rows, dropped: Sequence[Array]) -> overlap.Pair | None:
-    """How two levels run at the same time; None for one."""
-    if len(levels) == 1:
-        return None
-    weights = cells[levels[0]][0].weights
-    return overlap.chain(
-        rows.offsets, rows.batch, weights.u.shape[1], weights.u.dtype, dropped[levels[0]] if dropped else None
-    )
-
-
-def _stacked(states: list[Array]) -> Array:
-    """A new array of several; `numpy.stack` takes 5 µs for one."""
-    return numpy.stack(states) if len(states) > 1 else states[0][None].copy()
-
-
-def backwards(
-    cells: Sequence[Sequence[Cell]], run: StackRun, delta: Array, final: tuple[Array, Array] | None,
-    truncate: int | None, stride: int, gradients: Sequence[Gradients], n_threads: int | None,
-) -> tuple[Array, Array, Array]:
-    """Gradients of a run, which are added to those of the weights.
-
-    Parameters
-    ----------
-    cells, run
-        As given to `forwards`, keeping, and from it.
-    delta : (N, features) array
-        Gradient at the output.
-    final : tuple of (layers · directions, batch, size) arrays, optional
-        Gradients at the final states.
-    truncate, stride
-        As `layer.backwards` takes them; each layer and direction is walked back by itself.
-    gradients : sequence of Gradients
-        One for each cell; added to.
-    n_threads : int or None
-        At most so many threads.
-
-    Returns
-    -------
-    d_x : (N, input) array
-    d_h, d_c : (layers · directions, batch, size) arrays
-        Gradients at the initial states.
-    """
-    rows, first, each = run.rows, len(run.runs), [cell for directions in cells for cell in directions]
-    finals = [None if final is None else (final[0][k], final[1][k]) for k in range(first)]
-    d_h, d_c = ([delta] * first for _ in range(2))
-    together = _together(cells, rows, run.runs[0].x.shape[1], n_threads)
-    for levels in reversed(together if truncate is None else [range(k, k + 1) for k in range(len(cells))]):
-        top = levels[-1]
-        if top < len(run.dropped):
-            delta = delta * run.dropped[top]
-        chain = _chain(levels, cells, rows, run.dropped)
-        order = range(first - sum(len(cells[level]) for level in levels), first)
-        first = order[0]
-        if chain is not None:
-            order = order[::-1]
-        parts = [delta] if len(cells[top]) == 1 else rows.apart(delta)
-        jobs = [
-            each[k].back_job(rows, run.runs[k], part, finals[k], gradients[k], n_threads)
-            for k, part in zip(order, parts * len(levels), strict=True)
-        ]
-        initial = layer.backwards(jobs, truncate, stride, True, n_threads, chain)
-        d_inputs = []
-        for j, k in enumerate(order):
-            d_x, d_h[k], d_c[k] = each[k].back_result(rows, jobs[j], finals[k], initial[j], gradients[k], n_threads)
-            d_inputs.append(d_x)
-        delta = d_inputs[-1]
-        if len(cells[top]) == 2:
-            delta = d_inputs[0]
-            delta += rows.reversed(d_inputs[1])
-    return delta, _stacked(d_h), _stacked(d_c)
+    def _new_states(self) -> States:
+        count, batch, (outputs, size) = self._count, self.batch.batch, self._sizes
+        return numpy.empty((count, batch, outputs), self._dtype), numpy.empty((count, batch, size), self._dtype)

@@ -1,7 +1,5 @@
 """Rows of units as the kernels have them, by vectors of units, and back."""
 
-from typing import Any
-
 import numpy
 
 from fastlstm.checks import Array
@@ -14,11 +12,6 @@ def into_vectors(rows: Array, width: int) -> Array:
     whole = numpy.zeros((n, count * width), rows.dtype)
     whole[:, :features] = rows
     return numpy.ascontiguousarray(whole.reshape(n, count, width).transpose(1, 0, 2))
-
-
-def no_vectors(n: int, features: int, width: int, dtype: numpy.dtype[Any]) -> Array:
-    """What `into_vectors` makes of zeros (n, features)."""
-    return numpy.zeros((-(-features // width), n, width), dtype)
 
 
 def from_vectors(groups: Array, size: int) -> Array:

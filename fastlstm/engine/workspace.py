@@ -1,21 +1,21 @@
-"""Working arrays that are kept from call to call: fresh ones cost as much as the work (a page fault every 4 KiB).
+"""Memory: new arrays for results, and working arrays that a Python thread uses again from call to call.
 
-Huge pages for them gained nothing; to keep the tape too, 2 % of a training step at 512 units and nothing below.
+Fresh working arrays cost as much as the work (a page fault every 4 KiB). Huge pages for them gained nothing; to use the
+tape's again too, 2 % of a training step at 512 units and nothing below.
 """
 
 import math
 import threading
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import numpy
 
 from fastlstm.checks import Array
 from fastlstm_kernels.simd import lanes
 
-Take: TypeAlias = Callable[[str, tuple[int, ...], numpy.dtype[Any]], Array]
 LIMIT = 1 << 26
-"""Bytes; a larger array is not kept."""
+"""Bytes; a larger array is not used again."""
 
 SMALL = 4096
 """Elements below which to align an array takes longer (3 µs) than it saves."""
@@ -29,7 +29,7 @@ ROOM = 1 << 22
 DEPTH = 256
 """Rows at least that go into one product for the weight gradients."""
 
-_kept = threading.local()
+Shape = tuple[int, ...]
 
 
 def _bytes(size: int) -> Array:
@@ -38,52 +38,50 @@ def _bytes(size: int) -> Array:
     return room[skip : skip + size]
 
 
-def fresh(name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
-    """A new array, not initialised, for results that a user keeps; aligned unless it is small."""
+def empty(shape: Shape, dtype: numpy.dtype[Any]) -> Array:
+    """A new array, not initialized, for results that a user keeps; aligned unless it is small."""
     if math.prod(shape) < SMALL:
         return numpy.empty(shape, dtype)
     return _bytes(math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
 
 
-class Block:
-    """Room for new arrays that live and die together, not initialised; it is a `Take`.
+def together(shapes: Sequence[Shape], dtype: numpy.dtype[Any]) -> list[Array]:
+    """New arrays that live and die together, not initialized, in one piece of memory.
 
-    One large piece of memory, where several go back to the system and come anew at every call as soon as they are more
-    than it keeps: a training step of 50 steps, 32 sequences, 64 units then took 1.4 times as long.
-
-    Parameters
-    ----------
-    sizes : int
-        Bytes of each array.
+    Several pieces go back to the system and come anew at every call as soon as they are more than it keeps: a training
+    step of 50 steps, 32 sequences, 64 units then took 1.4 times as long.
     """
-
-    def __init__(self, *sizes: int) -> None:
-        self._room, self._end = _bytes(sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)), 0
-
-    def __call__(self, name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
-        """The next array."""
-        begin, size = self._end, math.prod(shape) * dtype.itemsize
-        self._end += -(-size // ALIGNMENT) * ALIGNMENT
-        return self._room[begin : begin + size].view(dtype).reshape(shape)
-
-
-def kept(name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
-    """The array of that name of this Python thread, not initialised, for use until the current call ends."""
-    held: tuple[Array | None, Array | None] = getattr(_kept, name, (None, None))
-    room, last = held
-    if last is not None and last.shape == shape and last.dtype == dtype:
-        return last  # a view takes 1.5 µs
-    size = math.prod(shape) * dtype.itemsize
-    if size > LIMIT:
-        return fresh(name, shape, dtype)
-    if room is None or room.nbytes < size:
-        room = _bytes(size)
-    array: Array = room[:size].view(dtype).reshape(shape)
-    setattr(_kept, name, (room, array))
-    return array
+    if sum(map(math.prod, shapes)) < SMALL:
+        return [numpy.empty(shape, dtype) for shape in shapes]
+    step = ALIGNMENT // dtype.itemsize
+    starts = [0]
+    for shape in shapes:
+        starts.append(starts[-1] + -(-math.prod(shape) // step) * step)
+    room = empty((starts[-1],), dtype)
+    return [room[begin : begin + math.prod(shape)].reshape(shape) for begin, shape in zip(starts, shapes, strict=False)]
 
 
-def room(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
+class Workspace(threading.local):
+    """Working arrays, each under a name; every Python thread has its own."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, Array] = {}
+
+    def array(self, name: str, shape: Shape, dtype: numpy.dtype[Any]) -> Array:
+        """The array of that name, not initialized, for use until the current call ends."""
+        size = math.prod(shape) * dtype.itemsize
+        if size > LIMIT:
+            return empty(shape, dtype)
+        room = self._rooms.get(name)
+        if room is None or room.nbytes < size:
+            room = self._rooms[name] = _bytes(size)
+        return room[:size].view(dtype).reshape(shape)
+
+
+workspace = Workspace()
+
+
+def rows_at_once(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
     """Rows of `count` vectors of gates that are worked on at once."""
     size = count * 4 * lanes(dtype) * dtype.itemsize
     return max(batch, min(rows, max(DEPTH, ROOM // size)))

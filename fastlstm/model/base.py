@@ -11,6 +11,7 @@ import numpy.typing
 from fastlstm import checks
 from fastlstm.activations import name_of, resolve, with_jacobian
 from fastlstm.checks import Array
+from fastlstm.model.compiled import Compiled
 from fastlstm.model.fallback import Fallback
 from fastlstm.model.files import read_model, write_model
 from fastlstm.oracle.lstm import GATES, initial_parameters
@@ -64,6 +65,7 @@ class Model:
         for name, value in drawn.items():
             self._parameters.assign(name, value)
         self._gradients = self._parameters.empty_like()
+        self._compiled = Compiled(self._parameters)
         self.reset()
 
     def _declared_loss(self, loss_func: Any) -> str:

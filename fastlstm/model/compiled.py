@@ -1,21 +1,25 @@
 """A model's computations through the kernels: one layer, then the output layer, for all sequences at once."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy
 
 import fastlstm_kernels as kernels
 from fastlstm.checks import Array
-from fastlstm.engine import layer, linear
-from fastlstm.engine.layer import BackJob, Job, Run, Weights
-from fastlstm.engine.vectors import by_row, from_vectors
-from fastlstm.engine.workspace import Take, fresh, kept
+from fastlstm.engine import linear
+from fastlstm.engine.cores import useful
+from fastlstm.engine.direction import Arrays, Direction, Recorded, Run
+from fastlstm.engine.level import Level
+from fastlstm.engine.plans import Plans
+from fastlstm.engine.vectors import by_row
+from fastlstm.engine.workspace import empty, workspace
 from fastlstm.model.sequences import Sequences
 from fastlstm.parameters import Buffer
+from fastlstm_kernels.layer import Tape as RunTape
 from fastlstm_kernels.output import ELEMENTWISE, ERROR, JACOBIAN
 
-__all__ = ["ELEMENTWISE", "ERROR", "JACOBIAN", "Tape", "backward", "gate", "infer", "output_delta", "record"]
+__all__ = ["ELEMENTWISE", "ERROR", "JACOBIAN", "Compiled", "Tape", "gate", "output_delta"]
 
 Codes: TypeAlias = tuple[int, int, int]
 ORDER = numpy.arange(4)
@@ -38,117 +42,159 @@ class Tape:
     output_args: Array
     outputs: Array
 
+    @property
+    def arrays(self) -> RunTape:
+        """What the layer's run has kept."""
+        return RunTape(*self.run.tape)
 
-def _weights(parameters: Buffer, codes: Codes) -> Weights:
-    w, u, b = (parameters.stacked(kind + "_f", kind + "_hf") for kind in "WUb")
-    return Weights(w, u, b, ORDER, codes[:2])
 
-
-def infer(
-    parameters: Buffer, codes: Codes, n_threads: int | None, X: Sequences, h: Array, S: Array
-) -> tuple[Array, Array, Array]:
-    """Outputs of all steps, keeping nothing else.
+class Compiled:
+    """What a model computes, over its buffer of parameters.
 
     Parameters
     ----------
-    parameters, codes, n_threads
-        Of the model: its buffer, its activation codes, and at most how many threads.
-    X : Sequences
-        Inputs.
-    h, S : (n, hidden) arrays
-        Initial states; not changed.
-
-    Returns
-    -------
-    outputs : (N, output) array
-    h, S : (n, hidden) arrays
-        Final states; of sequences of one length.
+    parameters : Buffer
+        The model's.
     """
-    n, size = h.shape
-    job = Job(_weights(parameters, codes), X.pack("x", kept), h, S)
-    (run,) = layer.forwards([job], X.offsets, False, n_threads, results=kept)
-    outputs = X.results(kept)("outputs", (len(run.x), len(parameters["b_o"])), h.dtype)
-    linear.forwards(run.hidden[n:], parameters["W_o"], parameters["b_o"], codes[2], outputs, outputs, n_threads)
-    return outputs, run.hidden[len(run.x) :].copy(), from_vectors(run.cells, size)
+
+    def __init__(self, parameters: Buffer) -> None:
+        self._parameters = parameters
+        self._w, self._b = parameters["W_o"], parameters["b_o"]
+        self._plans: Plans[Level] = Plans()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Compiled, (self._parameters,)
+
+    def _plan(self, X: Sequences, codes: Codes, record: bool, n_threads: int | None, gates: int = 4) -> Level:
+        def make() -> Level:
+            none = self._b[:0]
+            weights = (*_stacked(self._parameters), none, ORDER, *codes[:2])
+            gradients = (*_stacked(self._parameters), none)  # each call has its own
+            direction = Direction(weights, gradients, X.batch(n_threads), record, gates=gates)
+            return Level([direction], False, n_threads)
+
+        return self._plans.get((X.shape(), codes[:2], record, n_threads, gates), make)
+
+    def infer(
+        self, codes: Codes, n_threads: int | None, X: Sequences, h: Array, S: Array
+    ) -> tuple[Array, Array, Array]:
+        """Outputs of all steps, keeping nothing else.
+
+        Parameters
+        ----------
+        codes, n_threads
+            The model's activation codes, and at most how many threads.
+        X : Sequences
+            Inputs.
+        h, S : (n, hidden) arrays
+            Initial states, not changed; without rows: zeros.
+
+        Returns
+        -------
+        outputs : (N, output) array
+        h, S : (n, hidden) arrays
+            Final states.
+        """
+        level, n = self._plan(X, codes, False, n_threads), len(X.items)
+        batch, size, dtype = level.directions[0].batch, level.directions[0].size, h.dtype
+        h_n, S_n = numpy.empty((2, n, size), dtype)
+        hidden = workspace.array("hidden", (n + batch.rows, size), dtype)
+        (run,) = level.forward([X.pack("x", True)], [(h, S, h_n, S_n)], hidden=hidden)
+        outputs = X.result("outputs", (batch.rows, len(self._b)), dtype)
+        linear.forwards(run.hidden[n:], self._w, self._b, codes[2], outputs, outputs, n_threads)
+        return outputs, h_n, S_n
+
+    def record(
+        self, codes: Codes, n_threads: int | None, X: Sequences, exact: bool = True, reuse: bool = False
+    ) -> Tape:
+        """Run forwards from zero state and keep everything.
+
+        Parameters
+        ----------
+        codes, n_threads
+            As for `infer`.
+        X : Sequences
+            Inputs.
+        exact : bool
+            As for `backward`.
+        reuse : bool
+            Whether the tape is of working arrays, to be done with before the next call.
+
+        Returns
+        -------
+        Tape
+        """
+        level, n = self._plan(X, codes, True, n_threads, 4 if exact else 3), len(X.items)
+        batch, size, dtype = level.directions[0].batch, level.directions[0].size, self._b.dtype
+        none, (h_n, S_n) = level.directions[0].nothing, numpy.empty((2, n, size), dtype)
+        (run,) = level.forward([X.pack("x", reuse)], [(none, none, h_n, S_n)], reuse=reuse)
+        shape = batch.rows, len(self._b)
+        if reuse:
+            before, values = (workspace.array(name, shape, dtype) for name in ("output_args", "outputs"))
+        else:
+            before, values = empty(shape, dtype), empty(shape, dtype)
+        linear.forwards(run.hidden[n:], self._w, self._b, codes[2], before, values, n_threads)
+        return Tape(run, before, values)
+
+    def gate_rows(self, n_threads: int | None, tape: Tape) -> tuple[Array, Array]:
+        """Pre-activations and values of the gates f, i, c, hf as rows, (N, 4 hidden), of a tape just recorded."""
+        run, (x, offsets, *_), size = tape.arrays, tape.run.batch, tape.run.hidden.shape[1]
+        z = workspace.array("z", run.gates.shape, run.gates.dtype)
+        workers = useful(n_threads, 8 * x.size * size)
+        kernels.preactivations(x, offsets, tape.run.panels, z, run.hidden, workers)
+        return by_row(z, size), by_row(run.gates, size)
+
+    def backward(
+        self, codes: Codes, n_threads: int | None, X: Sequences, tape: Tape, delta: Array, truncate: int | None,
+        stride: int, exact: bool, out: Buffer,
+    ) -> Array:
+        """Gradients by truncated back-propagation through time.
+
+        Parameters
+        ----------
+        codes, n_threads
+            As for `infer`.
+        X : Sequences
+            Inputs.
+        tape : Tape
+            From `record` with the same X.
+        delta : (N, output) array
+            Gradient at the output layer's pre-activations.
+        truncate : int or None
+            How many steps the errors of a group of steps are walked back before it; None for all.
+        stride : int
+            Steps of a group.
+        exact : bool
+            The true gradient, or the "reference" one.
+        out : Buffer
+            Written: gradients of the parameters, summed over the sequences.
+
+        Returns
+        -------
+        (N, input) array
+            Gradient at the inputs.
+        """
+        level, n, dtype = self._plan(X, codes, True, n_threads, 4 if exact else 3), len(X.items), delta.dtype
+        direction, hidden = level.directions[0], tape.run.hidden[n:]
+        out.flat[:] = 0
+        d_y = workspace.array("d_y", hidden.shape, dtype)
+        linear.backwards(delta, hidden, self._w, out["W_o"], out["b_o"], d_y, n_threads)
+        d_x = X.result("d_x", (len(hidden), direction.inputs), dtype)
+        d_h_0, d_c_0 = workspace.array("d_initial", (2, n, direction.size), dtype)
+        none = direction.nothing
+        direction.gradients = (*_stacked(out), self._b[:0])
+        level.backward(
+            [Recorded(tape.run.batch, tape.run.tape)], [(d_y, none, none, d_x, d_h_0, d_c_0)], truncate, stride
+        )
+        return d_x
 
 
-def record(
-    parameters: Buffer, codes: Codes, n_threads: int | None, X: Sequences, take: Take = fresh
-) -> Tape:
-    """Run forwards from zero state and keep everything.
-
-    Parameters
-    ----------
-    parameters, codes, n_threads
-        Of the model: its buffer, its activation codes, and at most how many threads.
-    X : Sequences
-        Inputs.
-    take : callable
-        Where the arrays of the tape come from.
-
-    Returns
-    -------
-    Tape
-    """
-    n, dtype = len(X.items), parameters.flat.dtype
-    zero = numpy.zeros((n, len(parameters["b_f"])), dtype)
-    job = Job(_weights(parameters, codes), X.pack("x", take), zero, zero)
-    (run,) = layer.forwards([job], X.offsets, True, n_threads, take, take)
-    shape = len(run.x), len(parameters["b_o"])
-    before, values = take("output_args", shape, dtype), take("outputs", shape, dtype)
-    linear.forwards(run.hidden[n:], parameters["W_o"], parameters["b_o"], codes[2], before, values, n_threads)
-    return Tape(run, before, values)
+def _stacked(buffer: Buffer) -> Arrays:
+    """W, U and b of the four gates."""
+    return tuple(buffer.stacked(kind + "_f", kind + "_hf") for kind in "WUb")
 
 
-def gate_rows(parameters: Buffer, codes: Codes, n_threads: int | None, tape: Tape) -> tuple[Array, Array]:
-    """Pre-activations and values of the gates f, i, c, hf as rows, (N, 4 hidden)."""
-    args = layer.preactivations(_weights(parameters, codes), tape.run, n_threads)
-    return args, by_row(tape.run.gates, tape.run.hidden.shape[1])
-
-
-def backward(
-    parameters: Buffer, codes: Codes, n_threads: int | None, X: Sequences, tape: Tape, delta: Array,
-    truncate: int | None, stride: int, exact: bool, out: Buffer,
-) -> Array:
-    """Gradients by truncated back-propagation through time.
-
-    Parameters
-    ----------
-    parameters, codes, n_threads
-        Of the model: its buffer, its activation codes, and at most how many threads.
-    X : Sequences
-        Inputs.
-    tape : Tape
-        From `record` with the same X.
-    delta : (N, output) array
-        Gradient at the output layer's pre-activations.
-    truncate : int or None
-        How many steps the errors of a group of steps are walked back before it; None for all.
-    stride : int
-        Steps of a group.
-    exact : bool
-        The true gradient, or the "reference" one.
-    out : Buffer
-        Written: gradients of the parameters, summed over the sequences.
-
-    Returns
-    -------
-    (N, input) array
-        Gradient at the inputs.
-    """
-    x, w = tape.run.x, parameters["W_o"]
-    hidden, dtype = tape.run.hidden[len(X.items) :], delta.dtype
-    out.flat[:] = 0
-    delta_h = kept("delta_out", hidden.shape, dtype)
-    linear.backwards(delta, hidden, w, out["W_o"], out["b_o"], delta_h, n_threads)
-    d_x = X.results(kept)("d_x", x.shape, dtype)
-    given = _weights(out, codes)
-    job = BackJob(_weights(parameters, codes), tape.run, delta_h, None, (given.w, given.u, given.b), d_x)
-    layer.backwards([job], truncate, stride, exact, n_threads)
-    return d_x
-
-
-def output_delta(form: int, codes: Codes, outputs: Array, Y: Sequences, take: Take) -> Array:
+def output_delta(form: int, codes: Codes, outputs: Array, Y: Sequences) -> Array:
     """Gradient at the output layer's pre-activations.
 
     Parameters
@@ -161,15 +207,13 @@ def output_delta(form: int, codes: Codes, outputs: Array, Y: Sequences, take: Ta
         From `record`.
     Y : Sequences
         Targets.
-    take : callable
-        Where the result comes from.
 
     Returns
     -------
     (N, output) array
     """
-    delta = take("delta", outputs.shape, outputs.dtype)
-    kernels.output_delta(form, codes[2], outputs, Y.pack("y", take), delta)
+    delta = workspace.array("delta", outputs.shape, outputs.dtype)
+    kernels.output_delta(form, codes[2], outputs, Y.pack("y", True), delta)
     return delta
 
 

@@ -7,7 +7,6 @@ import numpy
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.engine.vectors import from_vectors
-from fastlstm.engine.workspace import kept
 from fastlstm.model import compiled
 from fastlstm.model.gate_methods import Gate, GateMethods
 from fastlstm.model.sequences import LISTED, SINGLE, Sequences, matching, sequences
@@ -150,9 +149,9 @@ class LSTM(GateMethods):
             caches = [self._fallback().feed_forward_and_cache(x) for x in given.items]
             widths = (self.hidden_size,) * 9 + (self.output_size,) * 2 + (self.hidden_size,)
             return tuple(given.restore([cache[k] for cache in caches], width) for k, width in enumerate(widths))
-        tape = compiled.record(self.parameters, self._activations.codes, self.n_threads, given)
-        n, size, run = len(given.items), self.hidden_size, tape.run
-        both = compiled.gate_rows(self.parameters, self._activations.codes, self.n_threads, tape)
+        tape = self._compiled.record(self._activations.codes, self.n_threads, given)
+        n, size, run = len(given.items), self.hidden_size, tape.arrays
+        both = self._compiled.gate_rows(self.n_threads, tape)
         of_gates = []
         for g in range(len(GATES)):
             columns = slice(g * size, (g + 1) * size)
@@ -294,7 +293,7 @@ class LSTM(GateMethods):
             outputs, h, S = self._fallback().infer(X, h, S)
             result = X.restore(outputs, self.output_size)
         else:
-            rows, h, S = compiled.infer(self.parameters, self._activations.codes, self.n_threads, X, h, S)
+            rows, h, S = self._compiled.infer(self._activations.codes, self.n_threads, X, h, S)
             result = X.unpack(rows)
         if carries:
             self._h_t, self._S = h[0], S[0]
@@ -309,7 +308,7 @@ class LSTM(GateMethods):
         if of_logits:
             codes = (*codes[:2], IDENTITY)
         h, S = numpy.zeros((2, len(X.items), self.hidden_size), self.dtype)
-        rows, _, _ = compiled.infer(self.parameters, codes, self.n_threads, X, h, S)
+        rows, _, _ = self._compiled.infer(codes, self.n_threads, X, h, S)
         each = zip(X.unpack(rows), Y.items, strict=True)
         return [loss_of_logits(o, y) if of_logits else loss(self.loss_func, o, y) for o, y in each]
 
@@ -318,17 +317,17 @@ class LSTM(GateMethods):
         codes = self._activations.codes
         if codes is None:
             return X.restore(self._fallback(for_gradients=True).gradients(X, Y, out), self.input_size)
-        tape = compiled.record(self.parameters, codes, self.n_threads, X, kept)
         exact = self.gradient == "exact"
+        tape = self._compiled.record(codes, self.n_threads, X, exact, reuse=True)
         if exact and self.loss_func == "cross_entropy":
             form = compiled.ERROR
         elif self._activations.jacobian or (exact and self._activations.softmax_output):
             form = compiled.JACOBIAN
         else:
             form = compiled.ELEMENTWISE
-        delta = compiled.output_delta(form, codes, tape.outputs, Y, kept)
-        d_x = compiled.backward(
-            self.parameters, codes, self.n_threads, X, tape, delta, self.bptt_truncate, self.bptt_stride, exact, out
+        delta = compiled.output_delta(form, codes, tape.outputs, Y)
+        d_x = self._compiled.backward(
+            codes, self.n_threads, X, tape, delta, self.bptt_truncate, self.bptt_stride, exact, out
         )
         return X.unpack(d_x)
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy
 
 from fastlstm.checks import Array, kernel_array, real_array
-from fastlstm.engine.batch import running_rows
-from fastlstm.engine.workspace import Take, fresh
+from fastlstm.engine.batch import Batch, RaggedBatch, running_rows
+from fastlstm.engine.workspace import empty, workspace
 
 SINGLE, STACKED, LISTED = "one sequence", "a 3-D array", "a list"
 
@@ -37,20 +37,31 @@ class Sequences:
         else:
             self.offsets = numpy.arange(self.steps + 1, dtype=numpy.intp) * len(items)
 
-    def pack(self, name: str, take: Take = fresh) -> Array:
+    def batch(self, n_threads: int | None) -> Batch:
+        """How the rows lie."""
+        if self.form is LISTED:
+            return RaggedBatch(self.steps, len(self.items), False, numpy.array(self.lengths, numpy.intp), n_threads)
+        return Batch(self.steps, len(self.items), False, n_threads)
+
+    def shape(self) -> tuple[Any, ...]:
+        """What tells apart how rows lie."""
+        return self.steps, len(self.items), tuple(self.lengths) if self.form is LISTED else ()
+
+    def pack(self, name: str, reuse: bool = False) -> Array:
         """All time steps as the rows of one (N, width) array, step by step, as `fastlstm_kernels.batch` has them.
 
         Parameters
         ----------
         name : str
-            Of the array.
-        take : callable
-            Where it comes from; one sequence is its own.
+            Of the working array.
+        reuse : bool
+            Whether a working array of that name does; one sequence is its own.
         """
         if self.form is SINGLE:
             return self.items[0]
         like = self.items[0] if self._stack is None else self._stack
-        rows = take(name, (int(self.offsets[-1]), like.shape[-1]), like.dtype)
+        shape = int(self.offsets[-1]), like.shape[-1]
+        rows = workspace.array(name, shape, like.dtype) if reuse else empty(shape, like.dtype)
         if self._stack is not None:
             rows.reshape(self.steps, len(self.items), like.shape[-1])[...] = self._stack.transpose(1, 0, 2)
         else:
@@ -58,9 +69,9 @@ class Sequences:
                 rows[where] = item
         return rows
 
-    def results(self, take: Take) -> Take:
-        """Where an array that goes through `unpack` may come from: one sequence's goes to the user as it is."""
-        return fresh if self.form is SINGLE else take
+    def result(self, name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
+        """An array that goes through `unpack`: one sequence's goes to the user as it is."""
+        return empty(shape, dtype) if self.form is SINGLE else workspace.array(name, shape, dtype)
 
     def unpack(self, rows: Array) -> Any:
         """Rows of any width, packed as by `pack`, in the user's form; new arrays, but for one sequence's own."""

@@ -9,7 +9,7 @@ import numpy.typing
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.engine import linear
-from fastlstm.engine.workspace import fresh
+from fastlstm.engine.workspace import empty
 from fastlstm.nn import arguments
 from fastlstm.nn.layer import Layer
 from fastlstm_kernels.activations import IDENTITY
@@ -149,7 +149,7 @@ class Dense(Layer):
         if own_input:
             x = checks.apart(x, array)
         rows = x.reshape(-1, self.input_size)
-        output = fresh("output", (*x.shape[:-1], self.output_size), self.dtype)
+        output = empty((*x.shape[:-1], self.output_size), self.dtype)
         flat = output.reshape(-1, self.output_size)
         bias = self.parameters["bias"] if self.bias else numpy.zeros(self.output_size, self.dtype)
         linear.forwards(rows, self.parameters["weight"], bias, IDENTITY, flat, flat, self.n_threads)
@@ -194,7 +194,7 @@ class Dense(Layer):
         if tape.there is not None:
             delta = numpy.where(tape.there[..., None], delta, dtype.type(0))
         delta = delta.reshape(-1, n)
-        d_x = fresh("d_x", tape.x.shape, dtype)
+        d_x = empty(tape.x.shape, dtype)
         if not len(x):
             return d_x, None
         d_b = self.gradients["bias"] if self.bias else numpy.zeros(n, dtype)

@@ -9,18 +9,19 @@ import numpy.typing
 
 from fastlstm import checks
 from fastlstm.checks import Array
-from fastlstm.engine import dropout, stack
-from fastlstm.engine.batch import RaggedRows, Rows
-from fastlstm.engine.cell import NO_PROJECTION, Cell, Gradients, ProjectedCell
-from fastlstm.engine.layer import Weights
-from fastlstm.engine.stack import StackRun
-from fastlstm.engine.workspace import fresh
+from fastlstm.engine import dropout
+from fastlstm.engine.batch import Batch, RaggedBatch
+from fastlstm.engine.direction import nothing
+from fastlstm.engine.plans import Plans
+from fastlstm.engine.projection import Projected
+from fastlstm.engine.stack import Stack, StackTape
 from fastlstm.nn import arguments, initializers
 from fastlstm.nn.arguments import State
 from fastlstm.nn.layer import Layer
-from fastlstm.nn.stepper import Stepper
+from fastlstm.nn.stepper import Stepper, packed
 from fastlstm.parameters import Buffer
 from fastlstm_kernels.activations import TANH
+from fastlstm_kernels.layer import Weights
 
 ORDER = numpy.array([1, 0, 2, 3])
 """Where the kernels' gates f, i, c, hf stand among torch's i, f, g, o."""
@@ -32,14 +33,19 @@ class Tape:
 
     Attributes
     ----------
-    run : fastlstm.engine.stack.StackRun
+    batch : fastlstm.engine.batch.Batch
+    lengths : (batch,) array or None
+        Of the sequences.
+    run : fastlstm.engine.stack.StackTape
     batched : bool
         Whether the inputs had a batch axis.
     owner : LSTM
         The layer that made it.
     """
 
-    run: StackRun
+    batch: Batch
+    lengths: Array | None
+    run: StackTape
     batched: bool
     owner: "LSTM"
 
@@ -160,6 +166,8 @@ class LSTM(Layer):
         shapes = initializers.shapes(
             self.input_size, self.hidden_size, self.num_layers, self._directions, self.proj_size, self.bias
         )
+        self._plans: Plans[Stack] = Plans()
+        self._nothing = nothing(self.dtype), nothing(self.dtype)
         self._draw(shapes, self.dtype, self.hidden_size**-0.5, generator)
         if self.recurrent_initializer == "orthogonal":
             initializers.set_orthogonal(self.parameters, self.hidden_size, generator)
@@ -198,7 +206,9 @@ class LSTM(Layer):
         8 · N · hidden · (input + output) flops a layer and direction, for N steps of all sequences together. With a
         projection, as without one.
         """
-        return self._run(input, state, lengths, keep=False)[:2]
+        x, _, batched, _, stack = self._input(input, lengths, False)
+        output, final = stack.infer(stack.batch.take(x), self._states("state", state, stack.batch, batched))
+        return self._given(stack, output, final, batched)
 
     def forward(self, input: Any, state: Any = None, lengths: Any = None) -> tuple[Array, State, Tape]:
         """Run over a sequence, keeping what `backward` needs, and dropping what is to be dropped.
@@ -264,15 +274,15 @@ class LSTM(Layer):
         stride = checks.integer("stride", stride, 1)
         if reach is not None and self.proj_size:
             raise ValueError(f"truncate must be None with a projection, got {truncate}")
-        rows, batched = tape.run.rows, tape.batched
-        shape = self._shape(rows.duration, rows.batch, self.output_size, batched)
+        batch, batched = tape.batch, tape.batched
+        shape = self._shape(batch.duration, batch.batch, self.output_size, batched)
         delta = checks.shaped_array("dy", dy, shape, self.dtype)
-        final = None if dstate is None else self._states("dstate", dstate, rows, batched)
-        d_x, d_h, d_c = stack.backwards(
-            self._cells(), tape.run, rows.take(delta if batched else delta[:, None]), final, reach, stride,
-            self._cell_gradients(), self.n_threads,
-        )
-        return self._as_given(rows, d_x, batched), self._states_as_given(rows, d_h, d_c, batched)
+        d_final = self._states("dstate", dstate, batch, batched)
+        d_y = batch.take(delta if batched else delta[:, None])
+        plan = self._plan(batch.duration, batch.batch, batch.batch_first, tape.lengths, True)
+        d_x, (d_h, d_c) = plan.backward(tape.run, d_y, d_final, reach, stride)
+        d_input = batch.give(d_x)
+        return (d_input, (d_h, d_c)) if batched else (d_input[:, 0], (d_h[:, 0], d_c[:, 0]))
 
     @property
     def output_size(self) -> int:
@@ -313,8 +323,13 @@ class LSTM(Layer):
         """
         if self.bidirectional:
             raise ValueError("a bidirectional layer cannot go frame by frame, as its outputs depend on frames to come")
-        cells = [directions[0].copy() for directions in self._cells()]
-        return Stepper(cells, checks.integer("batch_size", batch_size, 1), self.n_threads)
+        rows = checks.integer("batch_size", batch_size, 1)
+        layers = []
+        for (one,) in self._layers():
+            whole = Weights(*one.weights)
+            own = whole._replace(w=whole.w.copy(), u=whole.u.copy(), b_ih=whole.b_ih.copy(), b_hh=whole.b_hh.copy())
+            layers.append((tuple(own), one.projection.copy()))
+        return Stepper(layers, rows, self.n_threads)
 
     def panels(self, layer: int = 0, reverse: bool = False) -> Array:
         """The weights as the kernels read them, to step or run a layer in compiled code: see docs/kernels.md.
@@ -343,7 +358,7 @@ class LSTM(Layer):
         level = checks.integer("layer", layer, 0)
         if level >= self.num_layers:
             raise ValueError(f"layer must be below num_layers, {self.num_layers}, got {layer}")
-        return self._cells()[level][bool(reverse)].weights.panels(1, "panels", fresh)
+        return packed(self._layers()[level][bool(reverse)].weights)
 
     @property
     def _directions(self) -> int:
@@ -355,59 +370,77 @@ class LSTM(Layer):
         size = len(views) // (self.num_layers * self._directions)
         return [views[k : k + size] for k in range(0, len(views), size)]
 
-    def _cells(self) -> list[list[Cell]]:
-        cells = [self._cell(*views) for views in self._named(self.parameters)]
-        return [cells[k : k + self._directions] for k in range(0, len(cells), self._directions)]
-
-    def _cell(self, w: Array, u: Array, *others: Array) -> Cell:
-        bias = others[0] + others[1] if self.bias else numpy.zeros(len(w), self.dtype)
-        weights = Weights(w, u, bias, ORDER, (TANH, TANH))
-        return ProjectedCell(weights, others[-1]) if self.proj_size else Cell(weights)
-
-    def _cell_gradients(self) -> list[Gradients]:
-        return [
-            Gradients(v[0], v[1], v[2 : 2 + 2 * self.bias], v[-1] if self.proj_size else NO_PROJECTION)
-            for v in self._named(self.gradients)
+    def _layers(self) -> list[list[Projected]]:
+        """Of each layer its directions."""
+        every = [
+            self._direction(views, gradients)
+            for views, gradients in zip(self._named(self.parameters), self._named(self.gradients), strict=True)
         ]
+        return [every[k : k + self._directions] for k in range(0, len(every), self._directions)]
+
+    def _direction(self, views: tuple[Array, ...], gradients: tuple[Array, ...]) -> Projected:
+        none, no_projection = numpy.empty(0, self.dtype), numpy.empty((0, 0), self.dtype)
+
+        def of(found: tuple[Array, ...]) -> tuple[Array, ...]:
+            return found[:4] if self.bias else (*found[:2], none, none)
+
+        last = (views[-1], gradients[-1]) if self.proj_size else (no_projection, no_projection)
+        return Projected((*of(views), ORDER, TANH, TANH), of(gradients), *last)
+
+    def _plan(self, duration: int, batch: int, batch_first: bool, lengths: Array | None, record: bool) -> Stack:
+        """The plan of calls of one shape."""
+        n_threads = self.n_threads
+        key = duration, batch, batch_first, record, n_threads, None if lengths is None else lengths.tobytes()
+
+        def make() -> Stack:
+            rows = (
+                Batch(duration, batch, batch_first, n_threads) if lengths is None
+                else RaggedBatch(duration, batch, batch_first, lengths, n_threads)
+            )
+            return Stack(self._layers(), rows, record, n_threads)
+
+        return self._plans.get(key, make)
+
+    def _move(self, parameters: Buffer, gradients: Buffer) -> None:
+        super()._move(parameters, gradients)
+        self._plans = Plans()
 
     def _shape(self, duration: int, batch: int, features: int, batched: bool) -> tuple[int, ...]:
         if not batched:
             return duration, features
         return (batch, duration, features) if self.batch_first else (duration, batch, features)
 
-    def _as_given(self, rows: Rows, array: Array, batched: bool) -> Array:
-        """Packed rows in the user's form."""
-        steps = rows.give(array)
-        return steps if batched else steps[:, 0]
-
     def _state_shapes(self, batch: int, batched: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
         lead = (self.num_layers * self._directions, batch)[: 1 + batched]
         return (*lead, self.proj_size or self.hidden_size), (*lead, self.hidden_size)
 
-    def _states(self, name: str, value: Any, rows: Rows, batched: bool) -> State:
-        """Hidden and cell parts of a state as the user gives it, in the order of the rows."""
-        h, c = arguments.state(name, value, self._state_shapes(rows.batch, batched), self.dtype)
-        return (rows.sorted(h), rows.sorted(c)) if batched else (h[:, None], c[:, None])
-
-    def _states_as_given(self, rows: Rows, h: Array, c: Array, batched: bool) -> State:
-        h, c = rows.unsorted(h), rows.unsorted(c)
-        return (h, c) if batched else (h[:, 0], c[:, 0])
+    def _states(self, name: str, value: Any, batch: Batch, batched: bool) -> State:
+        """Hidden and cell parts of a state as the user gives it, or nothing for None."""
+        if value is None:
+            return self._nothing
+        h, c = arguments.state(name, value, self._state_shapes(batch.batch, batched), self.dtype)
+        return (h, c) if batched else (h[:, None], c[:, None])
 
     def _check_final(self, tape: Tape, dstate: Any) -> None:
         self._check_tape(tape)
-        if dstate is not None:
-            self._states("dstate", dstate, tape.run.rows, tape.batched)
+        self._states("dstate", dstate, tape.batch, tape.batched)
 
     def _record(
         self, input: Any, state: Any, lengths: Any, own_input: bool, own_output: bool
     ) -> tuple[Array, State, Tape]:
         """`forward`, whose tape may hold `input` itself, and the output, unless it is to hold its own."""
-        output, final, tape = self._run(input, state, lengths, True, own_input)
-        return checks.apart(output, tape.run.runs[-1].hidden) if own_output else output, final, tape
+        x, array, batched, counts, stack = self._input(input, lengths, True)
+        initial = self._states("state", state, stack.batch, batched)
+        masks, dropped = self._drop(stack.batch)
+        rows = checks.apart(stack.batch.take(x), array) if own_input else stack.batch.take(x)
+        output, final, run = stack.record(rows, initial, masks, dropped)
+        result, final = self._given(stack, output, final, batched)
+        if own_output:
+            result = checks.apart(result, output)
+        return result, final, Tape(stack.batch, counts, run, batched, self)
 
-    def _run(
-        self, input: Any, state: Any, lengths: Any, keep: bool, own_input: bool = False
-    ) -> tuple[Array, State, Tape]:
+    def _input(self, input: Any, lengths: Any, record: bool) -> tuple[Array, Array, bool, Array | None, Stack]:
+        """The input with a batch axis, and as an array; whether it had the axis; the lengths; the plan for it."""
         array = checks.real_array("input", input)
         if array.ndim not in (2, 3) or array.shape[-1] != self.input_size:
             raise ValueError(f"input must have shape (T, batch, {self.input_size}) or (T, {self.input_size}), or with "
@@ -417,34 +450,29 @@ class LSTM(Layer):
         x = x if batched else x[:, None]
         batch_first = self.batch_first and batched
         batch, duration = x.shape[:2] if batch_first else x.shape[1::-1]
-        if lengths is None:
-            rows = Rows(duration, batch, batch_first, self.n_threads)
-        elif batched:
+        counts = None
+        if lengths is not None:
+            if not batched:
+                raise ValueError(f"lengths must be None for an input without a batch axis, got {lengths!r}")
             counts = arguments.lengths(lengths, duration, batch)
-            rows = RaggedRows(duration, batch, batch_first, counts, self.n_threads)
-        else:
-            raise ValueError(f"lengths must be None for an input without a batch axis, got {lengths!r}")
-        if state is None:
-            h, c = (numpy.zeros(shape, self.dtype) for shape in self._state_shapes(batch, True))
-        else:
-            h, c = self._states("state", state, rows, batched)
-        masks, dropped = self._drop(rows) if keep else ([], [])
-        x = checks.apart(rows.take(x), array) if own_input else rows.take(x)
-        run, output, h_n, c_n = stack.forwards(self._cells(), rows, x, h, c, keep, masks, dropped, self.n_threads)
-        final = self._states_as_given(rows, h_n, c_n, batched)
-        return self._as_given(rows, output, batched), final, Tape(run, batched, self)
+        return x, array, batched, counts, self._plan(duration, batch, batch_first, counts, record)
 
-    def _drop(self, rows: Rows) -> tuple[list[Array], list[Array]]:
-        """Masks for what each cell hands on to the next step, and for what each layer does to the next layer."""
+    def _given(self, stack: Stack, rows: Array, final: State, batched: bool) -> tuple[Array, State]:
+        """Output and final states in the user's form."""
+        output, (h, c) = stack.batch.give(rows), final
+        return (output, final) if batched else (output[:, 0], (h[:, 0], c[:, 0]))
+
+    def _drop(self, batch: Batch) -> tuple[list[Array], list[Array]]:
+        """Masks for what each direction hands on to the next step, and for what each layer does to the next layer."""
         masks, dropped = [], []
         if self.recurrent_dropout:
-            shape = rows.batch, self.hidden_size
+            shape = batch.batch, self.hidden_size
             masks = [
                 dropout.mask(self.generator, shape, self.recurrent_dropout, self.dtype)
                 for _ in range(self.num_layers * self._directions)
             ]
         if self.dropout:
-            shape = int(rows.offsets[-1]), self.output_size
+            shape = batch.rows, self.output_size
             dropped = [
                 dropout.mask(self.generator, shape, self.dropout, self.dtype) for _ in range(self.num_layers - 1)
             ]

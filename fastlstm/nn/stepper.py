@@ -8,15 +8,16 @@ import numpy
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.engine import cores, linear
-from fastlstm.engine.cell import Cell, ProjectedCell
-from fastlstm.engine.layer import Weights
+from fastlstm.engine.direction import Arrays
+from fastlstm.engine.projection import fold
 from fastlstm.engine.vectors import from_vectors, into_vectors
-from fastlstm.engine.workspace import fresh
+from fastlstm.engine.workspace import empty
 from fastlstm.nn import arguments
 from fastlstm.nn.arguments import State
-from fastlstm_kernels import step
+from fastlstm_kernels import pack, step
 from fastlstm_kernels.activations import IDENTITY
-from fastlstm_kernels.pack import blocks
+from fastlstm_kernels.layer import Weights
+from fastlstm_kernels.pack import blocks, panels_shape
 from fastlstm_kernels.simd import lanes
 
 LONG = 200_000
@@ -28,16 +29,18 @@ class Level:
 
     Parameters
     ----------
-    weights : Weights
+    weights : tuple
+        `fastlstm_kernels.layer.Weights`.
     batch_size : int
     n_threads : int or None
     """
 
-    def __init__(self, weights: Weights, batch_size: int, n_threads: int | None) -> None:
-        inputs, size, dtype = weights.w.shape[1], weights.u.shape[1], weights.w.dtype
+    def __init__(self, weights: Arrays, batch_size: int, n_threads: int | None) -> None:
+        whole = Weights(*weights)
+        inputs, size, dtype = whole.w.shape[1], whole.u.shape[1], whole.w.dtype
         count = blocks(size, dtype)
-        self._panels = weights.panels(1, "panels", fresh)
-        self._z = fresh("z", (count, batch_size, 4 * lanes(dtype)), dtype)
+        self._panels = packed(weights)
+        self._z = empty((count, batch_size, 4 * lanes(dtype)), dtype)
         self._cells = numpy.zeros((count, batch_size, lanes(dtype)), dtype)
         self.hidden = numpy.zeros((2, batch_size, size), dtype)
         self.outputs, self.now = list(self.hidden), 0
@@ -87,14 +90,15 @@ class Level:
 
 
 class ProjectedLevel(Level):
-    """A layer with a projection; see `ProjectedCell`, whose steps these are, bit for bit."""
+    """A layer with a projection; see `fastlstm.engine.projection`, whose steps these are, bit for bit."""
 
-    def __init__(self, cell: ProjectedCell, batch_size: int, n_threads: int | None) -> None:
-        super().__init__(cell.folded(n_threads), batch_size, n_threads)
-        self._inputs, self._projection = cell.weights.w.shape[1], cell.projection
-        self._bias = numpy.zeros(cell.output_size, cell.projection.dtype)
-        self._both = numpy.zeros((batch_size, self._inputs + cell.output_size), cell.projection.dtype)
-        self._projected = numpy.zeros((2, batch_size, cell.output_size), cell.projection.dtype)
+    def __init__(self, weights: Arrays, projection: Array, batch_size: int, n_threads: int | None) -> None:
+        super().__init__(fold(weights, projection, n_threads), batch_size, n_threads)
+        size, dtype = len(projection), projection.dtype
+        self._inputs, self._projection = Weights(*weights).w.shape[1], projection
+        self._bias = numpy.zeros(size, dtype)
+        self._both = numpy.zeros((batch_size, self._inputs + size), dtype)
+        self._projected = numpy.zeros((2, batch_size, size), dtype)
         self._shown = _to_be_read(self._projected)
 
     def advance(self, x: Array) -> Array:
@@ -142,23 +146,24 @@ class Stepper:
 
     Parameters
     ----------
-    cells : sequence of fastlstm.engine.cell.Cell
-        The layers, from the lowest.
+    layers : sequence of tuples
+        Weights (`fastlstm_kernels.layer.Weights`) and projection of each layer, from the lowest; without a projection
+        it has no rows.
     batch_size : int
         Rows that step together.
     n_threads : int or None
         At most so many threads.
     """
 
-    def __init__(self, cells: Sequence[Cell], batch_size: int, n_threads: int | None) -> None:
-        self._made = cells, batch_size, n_threads
+    def __init__(self, layers: Sequence[tuple[Arrays, Array]], batch_size: int, n_threads: int | None) -> None:
+        self._made = layers, batch_size, n_threads
         self._levels: list[Level] = [
-            ProjectedLevel(cell, batch_size, n_threads) if isinstance(cell, ProjectedCell)
-            else Level(cell.weights, batch_size, n_threads)
-            for cell in cells
+            ProjectedLevel(weights, projection, batch_size, n_threads) if len(projection)
+            else Level(weights, batch_size, n_threads)
+            for weights, projection in layers
         ]
-        weights = cells[0].weights
-        self._x = numpy.zeros((batch_size, weights.w.shape[1]), weights.w.dtype)
+        w = Weights(*layers[0][0]).w
+        self._x = numpy.zeros((batch_size, w.shape[1]), w.dtype)
         self._shape = self._x.shape
 
     def __call__(self, input: Any) -> Array:
@@ -236,6 +241,15 @@ class Stepper:
         Stepper.__init__(self, *made)
         for level, parts in zip(self._levels, held, strict=True):
             level.resume(parts)
+
+
+def packed(weights: Arrays) -> Array:
+    """New panels of a layer's weights; `fastlstm_kernels.pack`."""
+    whole = Weights(*weights)
+    panels = empty(panels_shape(whole.w.shape[1], whole.u.shape[1], whole.w.dtype), whole.w.dtype)
+    bias = whole.b_ih + whole.b_hh if len(whole.b_hh) else numpy.zeros(len(whole.w), whole.w.dtype)
+    pack(whole.w, whole.u, bias, whole.order, panels, 1)
+    return panels
 
 
 def _to_be_read(arrays: Array) -> list[Array]:

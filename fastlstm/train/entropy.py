@@ -8,7 +8,7 @@ import fastlstm_kernels as kernels
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.engine.cores import useful
-from fastlstm.engine.workspace import fresh, kept
+from fastlstm.engine.workspace import empty, workspace
 from fastlstm.train import weights
 from fastlstm_kernels.loss import SCRATCH
 
@@ -81,10 +81,10 @@ class CrossEntropy:
         else:
             parts = weights.shares(counted, total)
             have, scale = parts > 0, parts.astype(given.dtype)
-        losses, gradient = numpy.empty(have.size), fresh("gradient", given.shape, given.dtype)
+        losses, gradient = numpy.empty(have.size), empty(given.shape, given.dtype)
         rows = gradient.reshape(-1, given.shape[-1])
         workers = useful(None, 40 * given.size)
-        last = scale, kept("loss", (workers, SCRATCH), given.dtype), losses, rows, workers
+        last = scale, workspace.array("loss", (workers, SCRATCH), given.dtype), losses, rows, workers
         if wanted.ndim == 1:
             kernels.label_cross_entropy(given.reshape(rows.shape), wanted, have, *last)
         else:

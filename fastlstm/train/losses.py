@@ -9,7 +9,7 @@ import fastlstm_kernels as kernels
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.engine.cores import useful
-from fastlstm.engine.workspace import fresh, kept
+from fastlstm.engine.workspace import empty, workspace
 from fastlstm.train import weights
 from fastlstm.train.entropy import CrossEntropy
 from fastlstm_kernels.loss import SCRATCH, huber_sums
@@ -58,7 +58,7 @@ class _Elementwise(ABC):
             The arrays are of other kinds, or do not fit each other; or a weight is out of range.
         """
         given, wanted, counted, total = self._read(outputs, targets, mask, sample_weight)
-        gradient = fresh("gradient", given.shape, given.dtype)
+        gradient = empty(given.shape, given.dtype)
         if self.weight is None and counted.dtype == bool:
             value = self._mean(given, wanted, counted, total, gradient)
         else:
@@ -96,7 +96,7 @@ class _Elementwise(ABC):
         workers = useful(None, 10 * given.size)
         kernels.huber_loss(
             given.reshape(-1), wanted.reshape(-1), have.reshape(-1), group, self._bend(), 1 / max(1.0, count),
-            kept("loss", (workers, SCRATCH), given.dtype), sums, gradient.reshape(-1), workers,
+            workspace.array("loss", (workers, SCRATCH), given.dtype), sums, gradient.reshape(-1), workers,
         )
         return float(sums.sum()) / max(1.0, count)
 

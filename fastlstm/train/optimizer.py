@@ -10,7 +10,7 @@ import numpy
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.engine import cores
-from fastlstm.engine.workspace import fresh
+from fastlstm.engine.workspace import empty
 from fastlstm.train import clipping, precision
 from fastlstm.train.schedule import Schedule
 from fastlstm.train.settings import Check, Setting, limit, number, rate, threads
@@ -197,7 +197,7 @@ class Optimizer:
                 raise ValueError(f"{name} must have shape (n,), the same n for all; got {given.shape}")
             if checks.float_dtype(given.dtype) != first.dtype:
                 raise TypeError(f"{name} must have dtype {first.dtype} as the others, got {given.dtype}")
-            copies[name] = fresh(name, given.shape, given.dtype)
+            copies[name] = empty(given.shape, given.dtype)
             copies[name][:] = given
         self.updates, self.arrays = updates, copies
         self._drop_unused()
@@ -256,7 +256,7 @@ def _storable(value: Any) -> Any:
 
 
 def _zeros(like: Array) -> Array:
-    zeros = fresh("zeros", like.shape, like.dtype)
+    zeros = empty(like.shape, like.dtype)
     zeros[...] = 0
     return zeros
 

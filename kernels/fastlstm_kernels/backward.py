@@ -134,6 +134,25 @@ def backward_worker(
         end = begin
 
 
+@jit(device=True, inline=True)
+def run_backward(
+    offsets: Index, transposed_u: Array, transposed_w: Array, code_c: int, code_h: int, mask: Array, x: Array,
+    gates: Array, cells: Array, fed: Array, delta_out: Array, delta_h: Array, delta_s: Array, dz: Array,
+    gradients: Array, d_x: Array, scratch: Array, board: Array, workers: int,
+) -> None:
+    """`backward`, for other kernels; see `forward.run_forward`."""
+    clear(board)
+    by_unit = shares_units(delta_h.shape[1], delta_out.shape[1], transposed_u.shape[0], workers)
+    share(
+        backward_worker,
+        (
+            by_unit, board, offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates, cells, fed, delta_out,
+            delta_h, delta_s, dz, gradients, d_x, scratch,
+        ),
+        workers,
+    )
+
+
 @jit()
 def backward(
     offsets: Index, transposed_u: Array, transposed_w: Array, code_c: int, code_h: int, mask: Array, x: Array,
@@ -168,13 +187,7 @@ def backward(
     -----
     16 N H (input + H) flops.
     """
-    clear(board)
-    by_unit = shares_units(delta_h.shape[1], delta_out.shape[1], transposed_u.shape[0], workers)
-    share(
-        backward_worker,
-        (
-            by_unit, board, offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates, cells, fed, delta_out,
-            delta_h, delta_s, dz, gradients, d_x, scratch,
-        ),
-        workers,
+    run_backward(
+        offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates, cells, fed, delta_out, delta_h,
+        delta_s, dz, gradients, d_x, scratch, board, workers,
     )

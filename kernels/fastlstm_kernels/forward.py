@@ -177,6 +177,24 @@ def forward_worker(
             part = take(board, worker, workers, t - start)
 
 
+@jit(device=True, inline=True)
+def run_forward(
+    x: Array, offsets: Index, panels: Array, code_c: int, code_h: int, keep: bool, mask: Array, z: Array, cells: Array,
+    hidden: Array, fed: Array, board: Array, workers: int,
+) -> None:
+    """`forward`, for other kernels: LLVM optimizes a callee once more in every function above it."""
+    clear(board)
+    by_unit = shares_units(hidden.shape[0] - offsets[-1], hidden.shape[1], panels.shape[0], workers)
+    share(
+        forward_worker,
+        (
+            by_unit, ZERO, offsets.shape[0] - 1, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells,
+            hidden, fed,
+        ),
+        workers,
+    )
+
+
 @jit()
 def forward(
     x: Array, offsets: Index, panels: Array, code_c: int, code_h: int, keep: bool, mask: Array, z: Array, cells: Array,
@@ -216,15 +234,8 @@ def forward(
     -----
     8 N H (input + H) flops; each step reads the weights once, or once per worker.
     """
-    clear(board)
-    by_unit = shares_units(hidden.shape[0] - offsets[-1], hidden.shape[1], panels.shape[0], workers)
-    share(
-        forward_worker,
-        (
-            by_unit, ZERO, offsets.shape[0] - 1, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells,
-            hidden, fed,
-        ),
-        workers,
+    run_forward(
+        x, offsets, panels, code_c, code_h, keep, mask, z, cells, hidden, fed, board, workers,
     )
 
 

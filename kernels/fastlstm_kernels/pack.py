@@ -119,7 +119,7 @@ def from_panel(
 
 @jit(device=True)
 def _pack_worker(
-    worker: int, workers: int, w: Array, u: Array, b: Array, order: Index, panels: Array
+    worker: int, workers: int, w: Array, u: Array, b_ih: Array, b_hh: Array, order: Index, panels: Array
 ) -> None:
     size, vector = u.shape[1], panels.shape[2] // WIDTH
     first, last = span(worker, workers, panels.shape[0])
@@ -128,7 +128,10 @@ def _pack_worker(
         for g in range(WIDTH):
             row, column = order[g] * size + p * vector, g * vector
             for j in range(vector):
-                panels[p, 0, column + j] = b[row + j] if j < units else 0
+                panels[p, 0, column + j] = b_ih[row + j] if j < min(units, b_ih.shape[0]) else 0
+            if b_hh.shape[0]:
+                for j in range(units):
+                    panels[p, 0, column + j] += b_hh[row + j]
             to_panel(w, row, units, 0, w.shape[1], panels, p, 1, column)
             to_panel(u, row, units, 0, u.shape[1], panels, p, 1 + w.shape[1], column)
 
@@ -152,12 +155,18 @@ def pack(w: Array, u: Array, b: Array, order: Index, panels: Array, workers: int
     -----
     Reads and writes the weights once; squares of a vector's size are transposed in registers.
     """
-    share(_pack_worker, (w, u, b, order, panels), workers)
+    pack_biased(w, u, b, b[:0], order, panels, workers)
+
+
+@jit(device=True, inline=True)
+def pack_biased(w: Array, u: Array, b_ih: Array, b_hh: Array, order: Index, panels: Array, workers: int) -> None:
+    """`pack`, with biases that are added to each other; without elements they are zero."""
+    share(_pack_worker, (w, u, b_ih, b_hh, order, panels), workers)
 
 
 @jit(device=True)
 def _unpack_worker(
-    worker: int, workers: int, panels: Array, order: Index, d_w: Array, d_u: Array, d_b: Array
+    worker: int, workers: int, panels: Array, order: Index, d_w: Array, d_u: Array, d_b_ih: Array, d_b_hh: Array
 ) -> None:
     size, vector = d_u.shape[1], panels.shape[2] // WIDTH
     first, last = span(worker, workers, panels.shape[0])
@@ -165,8 +174,9 @@ def _unpack_worker(
         units = min(vector, size - p * vector)
         for g in range(WIDTH):
             row, column = order[g] * size + p * vector, g * vector
-            for j in range(units):
-                d_b[row + j] += panels[p, 0, column + j]
+            for d_b in (d_b_ih, d_b_hh):
+                for j in range(min(units, d_b.shape[0])):
+                    d_b[row + j] += panels[p, 0, column + j]
             from_panel(d_w, row, units, 0, d_w.shape[1], panels, p, 1, column)
             from_panel(d_u, row, units, 0, d_u.shape[1], panels, p, 1 + d_w.shape[1], column)
 
@@ -174,7 +184,15 @@ def _unpack_worker(
 @jit()
 def unpack(panels: Array, order: Index, d_w: Array, d_u: Array, d_b: Array, workers: int) -> None:
     """Add gradients from panels to those of the weights; the arguments are those of `pack`."""
-    share(_unpack_worker, (panels, order, d_w, d_u, d_b), workers)
+    add_from_panels(panels, order, d_w, d_u, d_b, d_b[:0], workers)
+
+
+@jit(device=True, inline=True)
+def add_from_panels(
+    panels: Array, order: Index, d_w: Array, d_u: Array, d_b_ih: Array, d_b_hh: Array, workers: int
+) -> None:
+    """`unpack`, with two biases as in `pack_biased`."""
+    share(_unpack_worker, (panels, order, d_w, d_u, d_b_ih, d_b_hh), workers)
 
 
 @jit(device=True)
@@ -211,4 +229,10 @@ def pack_transposed(w: Array, order: Index, panels: Array, workers: int) -> None
     workers : int
         Shares of the work.
     """
+    transpose(w, order, panels, workers)
+
+
+@jit(device=True, inline=True)
+def transpose(w: Array, order: Index, panels: Array, workers: int) -> None:
+    """`pack_transposed`, for other kernels."""
     share(_transpose_worker, (w, order, panels), workers)

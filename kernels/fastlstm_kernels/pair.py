@@ -8,11 +8,24 @@ half of them: 512 units, one sequence, 7 ms instead of 10. A layer and the one a
 
 from typing import Any
 
+import numpy as np
+
 from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
 from fastlstm_kernels.backward import backward_turn
 from fastlstm_kernels.forward import forward_worker
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.phases import clear, done, take_turn
+from fastlstm_kernels.layer import (
+    Batch,
+    Deltas,
+    Scratch,
+    Tape,
+    Weights,
+    enter,
+    enter_back,
+    leave,
+    leave_back,
+)
+from fastlstm_kernels.phases import BOARD, done, take_turn
 from fastlstm_kernels.rows import times_rows
 from fastlstm_kernels.threads import share
 
@@ -31,11 +44,12 @@ def _hand_over(
 
 
 @jit(device=True)
-def _forward(start: int, stop: int, arguments: Any) -> None:
-    x, offsets, panels, code_c, code_h, keep, mask, z, cells, hidden, fed, board = arguments
-    clear(board)
+def _forward(start: int, stop: int, weights: Any, batch: Any, tape: Any, panels: Array, record: bool) -> None:
+    weights, batch, tape = Weights(*weights), Batch(*batch), Tape(*tape)
+    board = np.zeros((1, BOARD), np.int64)
     forward_worker(
-        ZERO, ONE, True, start, stop, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells, hidden, fed
+        ZERO, ONE, True, start, stop, board, record, batch.offsets, batch.x, panels, weights.code_c, weights.code_h,
+        tape.mask, tape.gates, tape.cells, tape.hidden, tape.fed,
     )
 
 
@@ -43,30 +57,31 @@ def _forward(start: int, stop: int, arguments: Any) -> None:
 def _forward_worker(
     worker: int, workers: int, first: Any, second: Any, turns: Index, chained: bool, between: Array, board: Array
 ) -> None:
-    x, offsets, hidden = second[0], first[1], first[9]
+    weights, batch, _, tape, panels, record = first
+    above, batch_above, _, tape_above, panels_above, _ = second
+    hidden, offsets = Tape(*tape).hidden, Batch(*batch).offsets
     turn = take_turn(board, worker, workers, turns.shape[0], chained)
     while turn >= 0:
         k, layer = turn // 2, turn % 2
         start, stop = turns[k, 0], turns[k, 1]
         if layer == 0:
-            _forward(start, stop, first)
-            _hand_over(start, stop, offsets, hidden, hidden.shape[0] - offsets[-1], between, x)
+            _forward(start, stop, weights, batch, tape, panels, record)
+            row = hidden.shape[0] - offsets[-1]
+            _hand_over(start, stop, offsets, hidden, row, between, Batch(*batch_above).x)
         else:
-            _forward(start, stop, second)
+            _forward(start, stop, above, batch_above, tape_above, panels_above, record)
         done(board, layer, k)
         turn = take_turn(board, worker, workers, turns.shape[0], chained)
 
 
 @jit()
-def forward_pair(
-    first: Any, second: Any, turns: Index, chained: bool, between: Array, board: Array, workers: int
-) -> None:
+def forward_pair(first: Any, second: Any, turns: Index, chained: bool, between: Array, workers: int) -> None:
     """Run two layers over all steps; mirrors layers, or the directions of one, of `oracle.stack`.
 
     Parameters
     ----------
     first, second : tuples
-        The arguments of `forward.forward` but for the last, each with a board of one line.
+        The arguments of `layer.layer_forward` but for the last.
     turns : (turns, 4) intp array
         The steps in ranges: first and last-plus-one of each, and the same of the chunk it is a part of on the way back,
         as `batch.chunk_begin` has it.
@@ -75,24 +90,28 @@ def forward_pair(
     between : (N, H) array
         What the outputs of the first are multiplied with on their way into the inputs of the second, which are written.
         Without rows: nothing, as the inputs are those outputs.
-    board : (2, `phases.BOARD`) int64 array
-        Overwritten.
     workers : int
-        1 or 2.
+        Shares of the work; in the loop over time it has at most two.
     """
-    clear(board)
-    share(_forward_worker, (first, second, turns, chained, between, board), workers)
+    for weights, batch, states, tape, panels, _ in (first, second):
+        enter(weights, batch, states, tape, panels, workers)
+    board = np.zeros((2, BOARD), np.int64)
+    share(_forward_worker, (first, second, turns, chained, between, board), min(workers, 2))
+    for _, batch, states, tape, _, record in (first, second):
+        leave(batch, states, tape, record)
 
 
 @jit(device=True)
-def _backward(start: int, stop: int, begin: int, end: int, arguments: Any) -> None:
-    (
-        offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates, cells, fed, delta_out, delta_h, delta_s,
-        dz, gradients, d_x, scratch, _,
-    ) = arguments
+def _backward(
+    start: int, stop: int, begin: int, end: int, weights: Any, batch: Any, tape: Any, deltas: Any, scratch: Any
+) -> None:
+    weights, batch, tape, deltas, scratch = (
+        Weights(*weights), Batch(*batch), Tape(*tape), Deltas(*deltas), Scratch(*scratch)
+    )
     backward_turn(
-        start, stop, begin, end, offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates, cells, fed,
-        delta_out, delta_h, delta_s, dz, gradients, d_x, scratch[0],
+        start, stop, begin, end, batch.offsets, scratch.transposed_u, scratch.transposed_w, weights.code_c,
+        weights.code_h, tape.mask, batch.x, tape.gates, tape.cells, tape.fed, deltas.d_y, scratch.delta_h,
+        scratch.delta_s, scratch.dz, scratch.sums, deltas.d_x, scratch.scratch[0],
     )
 
 
@@ -100,35 +119,39 @@ def _backward(start: int, stop: int, begin: int, end: int, arguments: Any) -> No
 def _backward_worker(
     worker: int, workers: int, first: Any, second: Any, turns: Index, chained: bool, between: Array, board: Array
 ) -> None:
-    offsets, d_x, delta_out, many = first[0], first[15], second[10], turns.shape[0]
+    weights, batch, tape, deltas, _, scratch = first
+    below, batch_below, tape_below, deltas_below, _, scratch_below = second
+    offsets, d_x, many = Batch(*batch).offsets, Deltas(*deltas).d_x, turns.shape[0]
     turn = take_turn(board, worker, workers, many, chained)
     while turn >= 0:
         k, layer = turn // 2, turn % 2
         n = many - 1 - k
         start, stop, begin, end = turns[n, 0], turns[n, 1], turns[n, 2], turns[n, 3]
         if layer == 0:
-            _backward(start, stop, begin, end, first)
-            _hand_over(start, stop, offsets, d_x, ZERO, between, delta_out)
+            _backward(start, stop, begin, end, weights, batch, tape, deltas, scratch)
+            _hand_over(start, stop, offsets, d_x, ZERO, between, Deltas(*deltas_below).d_y)
         else:
-            _backward(start, stop, begin, end, second)
+            _backward(start, stop, begin, end, below, batch_below, tape_below, deltas_below, scratch_below)
         done(board, layer, k)
         turn = take_turn(board, worker, workers, many, chained)
 
 
 @jit()
-def backward_pair(
-    first: Any, second: Any, turns: Index, chained: bool, between: Array, board: Array, workers: int
-) -> None:
+def backward_pair(first: Any, second: Any, turns: Index, chained: bool, between: Array, workers: int) -> None:
     """Sweep back over two layers; mirrors the gradients of `oracle.stack`.
 
     Parameters
     ----------
     first, second : tuples
-        The arguments of `backward.backward` but for the last, each with scratch of one line. Where they are chained,
-        the layer above is the first.
-    turns, chained, between, board, workers
+        The arguments of `layer.layer_backward` but for the last. Where they are chained, the layer above is the first.
+    turns, chained, between, workers
         As for `forward_pair`, the turns from the last to the first: what the first layer sends to its inputs becomes
-        the `delta_out` of the second.
+        the `d_y` of the second.
     """
-    clear(board)
-    share(_backward_worker, (first, second, turns, chained, between, board), workers)
+    for weights, batch, _, deltas, _, scratch in (first, second):
+        enter_back(weights, batch, deltas, scratch, workers)
+    board = np.zeros((2, BOARD), np.int64)
+    share(_backward_worker, (first, second, turns, chained, between, board), min(workers, 2))
+    for weights, batch, _, deltas, gradients, scratch in (first, second):
+        work = Scratch(*scratch)
+        leave_back(weights, batch, deltas, gradients, work.delta_h, work.delta_s, work.sums, workers)

@@ -186,6 +186,27 @@ def shares_windows(batch: int, workers: int) -> bool:
     return workers > 1 and batch < BLOCK * workers
 
 
+@jit(device=True, inline=True)
+def run_truncated(
+    offsets: Index, truncate: int, stride: int, transposed_u: Array, transposed_w: Array, code_c: int, code_h: int,
+    mask: Array, x: Array, gates: Array, cells: Array, fed: Array, delta_out: Array, final_h: Array, final_s: Array,
+    initial_h: Array, initial_s: Array, delta_h: Array, delta_s: Array, factors: Array, dz_sum: Array, tiles: Array,
+    gradients: Array, d_x: Array, scratch: Array, board: Array, workers: int,
+) -> None:
+    """`truncated_backward`, for other kernels; see `forward.run_forward`."""
+    clear(board)
+    by_sequence = not shares_windows(cells.shape[1] - gates.shape[1], workers)
+    share(
+        _truncated_worker,
+        (
+            by_sequence, board, truncate, stride, offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates,
+            cells, fed, delta_out, final_h, final_s, initial_h, initial_s, delta_h, delta_s, factors, dz_sum, tiles,
+            gradients, d_x, scratch,
+        ),
+        workers,
+    )
+
+
 @jit()
 def truncated_backward(
     offsets: Index, truncate: int, stride: int, transposed_u: Array, transposed_w: Array, code_c: int, code_h: int,
@@ -224,14 +245,8 @@ def truncated_backward(
     -----
     8 N H ((K / stride + 1) H + 2 input + H) flops.
     """
-    clear(board)
-    by_sequence = not shares_windows(cells.shape[1] - gates.shape[1], workers)
-    share(
-        _truncated_worker,
-        (
-            by_sequence, board, truncate, stride, offsets, transposed_u, transposed_w, code_c, code_h, mask, x, gates,
-            cells, fed, delta_out, final_h, final_s, initial_h, initial_s, delta_h, delta_s, factors, dz_sum, tiles,
-            gradients, d_x, scratch,
-        ),
-        workers,
+    run_truncated(
+        offsets, truncate, stride, transposed_u, transposed_w, code_c, code_h, mask, x, gates, cells, fed,
+        delta_out, final_h, final_s, initial_h, initial_s, delta_h, delta_s, factors, dz_sum, tiles, gradients, d_x,
+        scratch, board, workers,
     )

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from fastlstm.engine import cores
-from fastlstm.engine.workspace import ALIGNMENT, LIMIT, SMALL, fresh, kept
+from fastlstm.engine.workspace import ALIGNMENT, LIMIT, SMALL, empty, together, workspace
 from fastlstm_kernels import claim
 
 
@@ -80,19 +80,31 @@ def test_a_child_that_must_not_use_the_layer_does_not_count_its_threads(monkeypa
 
 def test_working_arrays_are_kept_unless_large():
     dtype = numpy.dtype(numpy.float64)
-    first = kept("test", (3, 5), dtype)
-    assert numpy.shares_memory(first, kept("test", (2, 4), dtype))
-    assert not numpy.shares_memory(first, kept("other", (3, 5), dtype))
+    first = workspace.array("test", (3, 5), dtype)
+    assert numpy.shares_memory(first, workspace.array("test", (2, 4), dtype))
+    assert not numpy.shares_memory(first, workspace.array("other", (3, 5), dtype))
     large = (LIMIT // 8 + 1,)
-    assert not numpy.shares_memory(kept("test", large, dtype), kept("test", large, dtype))
-    assert not numpy.shares_memory(fresh("test", (3, 5), dtype), first)
+    assert not numpy.shares_memory(workspace.array("test", large, dtype), workspace.array("test", large, dtype))
+    assert not numpy.shares_memory(empty((3, 5), dtype), first)
 
 
 @pytest.mark.parametrize(
-    ("take", "shape"), [(fresh, (SMALL,)), (fresh, (3, SMALL)), (kept, (1,)), (kept, (3, 5)), (kept, (700,))]
+    ("name", "shape"), [("", (SMALL,)), ("", (3, SMALL)), ("test", (1,)), ("test", (3, 5)), ("test", (700,))]
 )
-def test_working_arrays_are_aligned(take, shape):
-    array = take("test", shape, numpy.dtype(numpy.float32))
+def test_working_arrays_are_aligned(name, shape):
+    dtype = numpy.dtype(numpy.float32)
+    array = workspace.array(name, shape, dtype) if name else empty(shape, dtype)
     assert array.shape == shape
-    assert array.dtype == numpy.float32
+    assert array.dtype == dtype
     assert array.ctypes.data % ALIGNMENT == 0
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (1,)), ((SMALL, 3), (0, 2), (5, 7), (SMALL,))])
+def test_arrays_that_live_together_lie_apart(shapes):
+    arrays = together(shapes, numpy.dtype(numpy.float64))
+    assert tuple(array.shape for array in arrays) == shapes
+    for k, array in enumerate(arrays):
+        array[...] = k
+    assert all((array == k).all() for k, array in enumerate(arrays))
+    if sum(array.size for array in arrays) >= SMALL:
+        assert all(array.ctypes.data % ALIGNMENT == 0 for array in arrays)

@@ -19,16 +19,16 @@ compiled = pytest.mark.skipif(JIT_OFF, reason="arrays of this size take compiled
 
 def taken(call):
     """Most bytes that a call holds at a time, its result among them, and the result."""
-    workspace._kept.__dict__.clear()
+    workspace.workspace._rooms.clear()
     call()  # imports, compilation
-    workspace._kept.__dict__.clear()
+    workspace.workspace._rooms.clear()
     tracemalloc.start()
     try:
         result = call()
         return tracemalloc.get_traced_memory()[1], result
     finally:
         tracemalloc.stop()
-        workspace._kept.__dict__.clear()
+        workspace.workspace._rooms.clear()
 
 
 @compiled

@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 import fastlstm_kernels as kernels
-from fastlstm.engine.batch import RaggedRows, Rows, lazy
+from fastlstm.engine.batch import Batch, RaggedBatch, lazy
 from tests.tools.stacks import LENGTHS, ROOM
 
 rng = numpy.random.default_rng(0)
@@ -25,14 +25,14 @@ def test_rows_are_gathered_as_by_numpy_and_zero_for_a_negative_place(dtype, work
 
 
 @pytest.mark.parametrize("rows", [
-    Rows(7, 3, False), Rows(0, 3, False), Rows(4, 0, False),
-    RaggedRows(ROOM, len(LENGTHS), False, numpy.array(LENGTHS)), RaggedRows(3, 2, False, numpy.array([0, 0])),
+    Batch(7, 3, False), Batch(0, 3, False), Batch(4, 0, False),
+    RaggedBatch(ROOM, len(LENGTHS), False, numpy.array(LENGTHS)), RaggedBatch(3, 2, False, numpy.array([0, 0])),
 ], ids=["equal", "no steps", "no rows", "ragged", "no step of any"])
 def test_both_directions_lie_beside_each_other_and_come_apart_again(rows):
     forwards, backwards = rng.standard_normal((2, rows.offsets[-1], 5))
-    both = rows.beside(forwards, rows.reversed(backwards))
+    both = rows.joined(forwards, rows.reversed(backwards))
     numpy.testing.assert_array_equal(both, numpy.concatenate([forwards, backwards], axis=1))
-    one, other = rows.apart(both)
+    one, other = rows.split(both)
     numpy.testing.assert_array_equal(one, forwards)
     numpy.testing.assert_array_equal(other, rows.reversed(backwards))
 

@@ -6,8 +6,7 @@ import numpy
 import pytest
 
 import fastlstm_kernels as kernels
-from fastlstm.engine.layer import Weights
-from fastlstm_kernels.pack import panels_shape
+from fastlstm_kernels.pack import panels_shape, transposed_shape
 from fastlstm_kernels.simd import lanes
 
 both = pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
@@ -34,7 +33,7 @@ def test_every_public_kernel_is_listed():
 
 def weights(rng, inputs, size, dtype):
     w, u, b = (rng.standard_normal((4 * size, *rest)).astype(dtype) for rest in ((inputs,), (size,), ()))
-    return Weights(w, u, b, ORDER, (1, 1))
+    return w, u, b
 
 
 def gates_of(array, size):
@@ -47,10 +46,11 @@ def gates_of(array, size):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_panels_hold_the_four_gates_of_the_same_units_side_by_side(rng, dtype, inputs, size, workers):
     given = weights(rng, inputs, size, dtype)
-    panels, vector = given.panels(workers).copy(), lanes(dtype)
+    panels, vector = numpy.full(panels_shape(inputs, size, dtype), numpy.nan, dtype), lanes(dtype)
+    kernels.pack(*given, ORDER, panels, workers)
     wanted = numpy.zeros_like(panels)
     for g in range(4):
-        w, u, b = (gates_of(a, size)[g] for a in (given.w, given.u, given.b))
+        w, u, b = (gates_of(a, size)[g] for a in given)
         for unit in range(size):
             p, column = unit // vector, g * vector + unit % vector
             wanted[p, :, column] = [b[unit], *w[unit], *u[unit]]
@@ -63,9 +63,9 @@ def test_panels_hold_the_four_gates_of_the_same_units_side_by_side(rng, dtype, i
 @pytest.mark.parametrize("gates", [3, 4])
 def test_transposed_panels_hold_rows_of_the_matrix(rng, dtype, inputs, size, workers, gates):
     given, vector = weights(rng, inputs, size, dtype), lanes(dtype)
-    for name in "wu":
-        matrix = getattr(given, name)
-        panels = given.transposed(name, gates, workers).copy()
+    for matrix in given[:2]:
+        panels = numpy.full(transposed_shape(matrix.shape[1], size, dtype, gates), numpy.nan, dtype)
+        kernels.pack_transposed(matrix, ORDER, panels, workers)
         wanted = numpy.zeros((panels.shape[1], panels.shape[0] * panels.shape[2]), dtype)
         for g, rows in enumerate(gates_of(matrix, size)[:gates]):
             for unit in range(size):
@@ -79,10 +79,10 @@ def test_transposed_panels_hold_rows_of_the_matrix(rng, dtype, inputs, size, wor
 @pytest.mark.parametrize("workers", [1, 3])
 def test_gradients_come_back_from_panels_and_are_added(rng, dtype, inputs, size, workers):
     given = weights(rng, inputs, size, dtype)
-    panels = given.panels(1).copy()
-    assert panels.shape == panels_shape(inputs, size, dtype)
-    before = [rng.integers(-9, 9, a.shape).astype(dtype) for a in (given.w, given.u, given.b)]
+    panels = numpy.empty(panels_shape(inputs, size, dtype), dtype)
+    kernels.pack(*given, ORDER, panels, 1)
+    before = [rng.integers(-9, 9, a.shape).astype(dtype) for a in given]
     sums = [a.copy() for a in before]
     kernels.unpack(panels, ORDER, *sums, workers)
-    for found, start, added in zip(sums, before, (given.w, given.u, given.b), strict=True):
+    for found, start, added in zip(sums, before, given, strict=True):
         numpy.testing.assert_array_equal(found, start + added)

@@ -5,7 +5,8 @@ import pytest
 
 from fastlstm import nn
 from fastlstm.engine import overlap
-from fastlstm.engine.batch import RaggedRows, Rows
+from fastlstm.engine.batch import Batch, RaggedBatch
+from fastlstm.engine.plans import Plans
 from tests.tools.helpers import JIT_OFF
 from tests.tools.stacks import LENGTHS, ROOM, ragged, run, same
 
@@ -20,7 +21,7 @@ def chained(monkeypatch, wanted):
         asked.append(arguments)
         return wanted
 
-    monkeypatch.setattr("fastlstm.engine.overlap.chain_pays", pays)
+    monkeypatch.setattr("fastlstm.engine.overlap.following_pays", pays)
     return asked
 
 
@@ -39,7 +40,7 @@ def test_a_chain_gives_the_bits_of_layers_one_by_one(monkeypatch, lengths, dropo
     )
     kept, found = layer.generator.bit_generator.state, []
     for wanted, threads in ((False, 1), (True, 1), (True, 2), (True, 3)):
-        asked, layer.n_threads = chained(monkeypatch, wanted), threads
+        asked, layer.n_threads, layer._plans = chained(monkeypatch, wanted), threads, Plans()
         layer.generator.bit_generator.state = kept
         found.append(run(layer, x, state, lengths, dy, d_state) | {"called": layer(x, state, lengths)[0]})
         assert asked
@@ -60,6 +61,7 @@ def test_a_truncated_way_back_goes_layer_by_layer(monkeypatch):
     layer, *given = ragged({"layers": 2})
     one_by_one = run(layer, *given, truncate=3)
     chained(monkeypatch, True)
+    layer._plans = Plans()
     same(run(layer, *given, truncate=3), one_by_one)
 
 
@@ -77,20 +79,19 @@ def test_a_truncated_way_back_goes_layer_by_layer(monkeypatch):
     (200, 1, 256, 256, 4, False),
 ])
 def test_where_it_pays(steps, batch, inputs, size, threads, pays):
-    offsets = Rows(steps, batch, False).offsets
-    assert overlap.chain_pays(offsets, batch, inputs, size, FLOAT, threads) == pays
+    assert overlap.following_pays(Batch(steps, batch, False), inputs, size, FLOAT, threads) == pays
 
 
 @pytest.mark.parametrize("rows", [
-    Rows(7, 3, False), Rows(1, 1, False), Rows(0, 3, False), Rows(4, 0, False),
-    RaggedRows(ROOM, len(LENGTHS), False, numpy.array(LENGTHS)), RaggedRows(3, 2, False, numpy.array([0, 0])),
+    Batch(7, 3, False), Batch(1, 1, False), Batch(0, 3, False), Batch(4, 0, False),
+    RaggedBatch(ROOM, len(LENGTHS), False, numpy.array(LENGTHS)), RaggedBatch(3, 2, False, numpy.array([0, 0])),
 ], ids=["equal", "one", "no steps", "no rows", "ragged", "no step of any"])
 @pytest.mark.parametrize("depth", [1, 8, 100])
 def test_turns_are_all_steps_once_each_within_its_chunk(monkeypatch, rows, depth):
     monkeypatch.setattr("fastlstm.engine.workspace.DEPTH", depth)
     monkeypatch.setattr("fastlstm.engine.workspace.ROOM", 1)
     monkeypatch.setattr("fastlstm.engine.overlap.TURN", 6)
-    turns = overlap.chain(rows.offsets, rows.batch, 5, FLOAT, None).turns
+    turns = overlap.following(rows, 5, FLOAT)
     assert turns.shape == (len(turns), 4)
     assert [step for start, stop, *_ in turns for step in range(start, stop)] == list(range(rows.duration))
     for start, stop, begin, end in turns:

@@ -6,7 +6,7 @@ import pytest
 
 import fastlstm_kernels as kernels
 from fastlstm import nn
-from fastlstm.engine.layer import from_vectors
+from fastlstm.engine.vectors import from_vectors
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.pack import panels_shape
 from fastlstm_kernels.phases import BOARD

@@ -52,7 +52,7 @@ def spying(n_threads, flops):
     used.append(useful(n_threads, flops))
     return used[-1]
 
-fastlstm.engine.layer.useful = cores.useful = spying
+fastlstm.engine.level.useful = cores.useful = spying
 
 def check_all():
     for shape, wanted in WANTED.items():

@@ -7,7 +7,6 @@ before it calls it, so that the last line tells what went wrong.
 """
 
 import ctypes
-import inspect
 import mmap
 import random
 import sys
@@ -25,6 +24,7 @@ from fastlstm.engine import cores, overlap, workspace
 from fastlstm.nn import stepper
 from fastlstm.train import SGD, Adam, CrossEntropy, Huber, RMSprop, SquaredError
 from fastlstm_kernels import claim
+from fastlstm_kernels.phases import BOARD
 
 PAGE = mmap.PAGESIZE
 
@@ -68,8 +68,12 @@ class Watch:
             if self.guards is None:
                 kernel(*args)
                 return
-            if name == "backward":
-                self._products(dict(zip(inspect.signature(kernel.py_func).parameters, args, strict=True)))
+            if name == "layer_forward":
+                self._forward(*args)
+            if name == "layer_backward":
+                self._backward(*args)
+            if name == "layer_truncated_backward":
+                self._truncated(*args)
             copies = self._called(name, kernel, args)
             for array, copy in zip(arrays_of(args), arrays_of(copies), strict=True):
                 # A changed one only: the caller may have given two views of one array.
@@ -86,12 +90,51 @@ class Watch:
         kernel(*copies)
         return copies
 
-    def _products(self, known: dict[str, Any]) -> None:
-        """The kernel that other kernels call, and no class, on what `backward` is given, as if dz were known."""
-        kernel = kernels.weight_gradients.kernel
-        known |= {"begin": 0, "end": min(1, len(known["offsets"]) - 1), "transposed": known["transposed_w"]}
-        known["dz"] = numpy.ones_like(known["dz"])
-        self._called("weight_gradients", kernel, [known[p] for p in inspect.signature(kernel.py_func).parameters])
+    # The kernels that other kernels call, and no class, on what those are given.
+
+    def _forward(self, weights: Any, batch: Any, states: Any, tape: Any, panels: Any, *rest: Any) -> None:
+        (w, u, b, _, order, *codes), (x, offsets, *_), (record, workers) = weights, batch, rest
+        b = b if b.size else numpy.zeros(len(w), w.dtype)
+        self._alone("pack", w, u, b, order, panels, workers)
+        self._alone("forward", x, offsets, panels, *codes, record, tape[4], *tape[:4], board(workers), workers)
+
+    def _backward(
+        self, weights: Any, batch: Any, tape: Any, deltas: Any, gradients: Any, work: Any, workers: int
+    ) -> None:
+        (_, u, b, _, order, *codes), (x, offsets, *_), (gates, cells, _, fed, mask) = weights, batch, tape
+        transposed_u, transposed_w, delta_h, delta_s, dz, sums, scratch = work
+        self._alone("pack_transposed", u, order, transposed_u, workers)
+        run = (offsets, transposed_u, transposed_w, *codes, mask, x, gates, cells, fed)
+        self._alone(
+            "backward", *run, deltas[0], delta_h, delta_s, dz, sums, deltas[3], scratch, board(workers), workers
+        )
+        of_bias = gradients[2] if b.size else numpy.zeros(len(u), u.dtype)
+        self._alone("unpack", sums, order, *gradients[:2], of_bias, workers)
+        end = min(1, len(offsets) - 1)
+        self._alone(
+            "weight_gradients", 0, end, offsets, x, fed, numpy.ones_like(dz), transposed_w, sums, deltas[3], scratch,
+            workers,
+        )
+
+    def _truncated(
+        self, weights: Any, batch: Any, tape: Any, deltas: Any, gradients: Any, work: Any, window: Any, workers: int
+    ) -> None:
+        codes, offsets = weights[-2:], batch[1]
+        (gates, cells, _, fed, mask), (transposed_u, transposed_w, delta_h, delta_s, dz, sums, scratch) = tape, work
+        truncate, stride, initial_h, initial_s, *stores = window
+        self._alone(
+            "truncated_backward", offsets, truncate, stride, transposed_u, transposed_w, *codes, mask, batch[0], gates,
+            cells, fed, deltas[0], delta_h, delta_s, initial_h, initial_s, *stores[:3], dz, stores[3], sums, deltas[3],
+            scratch, board(workers), workers,
+        )
+
+    def _alone(self, name: str, *args: Any) -> None:
+        self._called(name, getattr(kernels, name).kernel, args)
+
+
+def board(workers: int) -> Any:
+    """What workers of a kernel write to each other."""
+    return numpy.zeros((workers, BOARD), numpy.int64)
 
 
 def arrays_of(args: Any) -> Any:
@@ -222,7 +265,7 @@ def check(
     # Guarded first: there a fault shows where it happens. Where the cores are taken, one worker does the work of all.
     for guards, held in ((True, claim.FREE), (True, claim.TAKEN), (False, claim.FREE)):
         watch.guards, claim.flag.value = Guards(sys.argv[1]) if guards else None, held
-        workspace._kept.__dict__.clear()
+        workspace.workspace._rooms.clear()
         runs.append(results(*case))
     for guarded, alone, plain in zip(*runs, strict=True):
         numpy.testing.assert_array_equal(guarded, plain)
@@ -233,5 +276,5 @@ if __name__ == "__main__":
     warnings.simplefilter("error")
     watch = Watch()
     workspace._bytes, workspace.SMALL, cores.SHARE, stepper.LONG = scratch, 0, 1, 0
-    overlap.chain_pays, overlap.TURN = lambda *_: True, 2  # type: ignore[assignment]
+    overlap.following_pays, overlap.TURN = lambda *_: True, 2  # type: ignore[assignment]
     check()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from fastlstm import nn, oracle
+from fastlstm_kernels.layer import Tape
 from tests.tools.helpers import JIT_OFF
 
 
@@ -113,12 +114,14 @@ def by_oracle(layer: nn.LSTM, x: Any, state: Any = None, lengths: Any = None, **
 
 def masks(tape: Any) -> dict[str, Any]:
     """What was dropped, as `oracle.stacked_lstm` takes it."""
-    rows = tape.run.rows
+    batch = tape.batch
     found: dict[str, Any] = {}
     if tape.run.dropped:
-        found["between"] = [rows.give(factors) for factors in tape.run.dropped]
-    if len(tape.run.runs[0].mask):
-        found["recurrent"] = rows.unsorted(numpy.array([each.mask for each in tape.run.runs]))
+        found["between"] = [batch.give(factors) for factors in tape.run.dropped]
+    drawn = numpy.array([Tape(*run.tape).mask for run in tape.run.runs])
+    if drawn.size:
+        found["recurrent"] = numpy.empty_like(drawn)
+        found["recurrent"][:, batch.places] = drawn
     return found
 
 

@@ -73,14 +73,14 @@ def test_a_run_with_one_cycle_of_rate_and_momentum(rng: Any, kind: str, rise: fl
     twin = cycle(optimizer, rise, low, high)
     momentum = OneCycle(low, UPDATES, high, high, rise)
     settings = {"betas": (momentum, 0.99)} if kind == "Adam" else {"momentum": momentum}
-    optimizer = getattr(train, kind)(OneCycle(0.1, UPDATES, rise=rise), **settings)
+    own = getattr(train, kind)(OneCycle(0.1, UPDATES, rise=rise), **settings)
     for updates in range(UPDATES):
         group = optimizer.param_groups[0]
         there = group["betas"][0] if kind == "Adam" else group["momentum"]
         assert momentum(updates) == pytest.approx(there, rel=1e-12)
         gradients = rng.standard_normal(37)
         theirs.grad = torch.from_numpy(gradients.copy())
-        optimizer.step(ours, gradients)
+        own.step(ours, gradients)
         optimizer.step()
         if updates < UPDATES - 1:
             twin.step()

@@ -1,0 +1,148 @@
+"""What runs together: one layer in one direction; both directions of one; or a layer and the one above it."""
+
+from collections.abc import Sequence
+
+import fastlstm_kernels as kernels
+from fastlstm.checks import Array
+from fastlstm.engine import overlap
+from fastlstm.engine.cores import useful
+from fastlstm.engine.direction import Arrays, BackRun, Direction, Recorded, Run
+from fastlstm.engine.workspace import empty
+from fastlstm_kernels.layer import Deltas
+
+
+class Level:
+    """One or two layers over batches of one shape.
+
+    Parameters
+    ----------
+    directions : sequence of Direction
+        The two directions of a layer; or with `chained` a layer, and the one above it.
+    chained : bool
+        Whether the second takes the outputs of the first.
+    n_threads : int or None
+        At most so many threads.
+    """
+
+    def __init__(self, directions: Sequence[Direction], chained: bool, n_threads: int | None) -> None:
+        self.directions, self.chained, self._n_threads = list(directions), chained, n_threads
+        self._flops = sum(direction.flops for direction in directions)
+        self._turns: Array | None = None
+
+    def forward(
+        self, inputs: Sequence[Array], states: Sequence[Arrays], masks: Sequence[Array] = (),
+        between: Array | None = None, hidden: Array | None = None, reuse: bool = False,
+    ) -> list[Run]:
+        """Run over all steps.
+
+        Parameters
+        ----------
+        inputs : sequence of (N, input) arrays
+            For each layer; for the first only where they are chained.
+        states : sequence of tuples
+            Of each layer; see `fastlstm_kernels.layer.States`.
+        masks : sequence of (batch, H) arrays
+            Of each layer, what hidden states are multiplied with on their way to the next step; empty for nothing.
+        between : (N, H) array, optional
+            What the outputs of the first are multiplied with on their way to the second.
+        hidden : (batch + N, H) array, optional
+            Where the last layer's hidden states go; a new array by default.
+        reuse
+            As for `Direction.forward`.
+        """
+        if len(self.directions) == 1:
+            run = self.directions[0].forward(inputs[0], states[0], masks[0] if masks else None, hidden, reuse)
+            kernels.layer_forward(*run, useful(self._n_threads, self._flops))
+            return [run]
+        runs: list[Run] = []
+        for k, direction in enumerate(self.directions):
+            x = self._handed(runs[0].hidden[direction.batch.batch :], between) if self.chained and k else inputs[k]
+            last = k == len(self.directions) - 1
+            runs.append(direction.forward(x, states[k], masks[k] if masks else None, hidden if last else None, reuse))
+        workers = useful(self._n_threads, self._flops)
+        if self._overlaps(workers):
+            first, second = runs
+            kernels.forward_pair(
+                tuple(first), tuple(second), self._schedule(), self.chained, self._between(between), workers
+            )
+        else:
+            for run in runs:
+                kernels.layer_forward(*run, workers)
+        return runs
+
+    def backward(
+        self, recorded: Sequence[Recorded], deltas: Sequence[Arrays], truncate: int | None = None, stride: int = 1,
+        between: Array | None = None,
+    ) -> None:
+        """Gradients of a run.
+
+        Parameters
+        ----------
+        recorded : sequence of Recorded
+            Of each layer, in the order of `directions`.
+        deltas : sequence of tuples
+            Of each layer; see `fastlstm_kernels.layer.Deltas`. Where they are chained, the first has no `d_y` that is
+            looked at: it is the second's `d_x`.
+        truncate : int or None
+            How many steps the errors of a group of steps are walked back before it; None for all.
+        stride : int
+            Steps of a group.
+        between
+            As for `forward`.
+        """
+        steps, workers = self.directions[0].batch.duration, useful(self._n_threads, 2 * self._flops)
+        if truncate is not None and truncate >= (-(-steps // stride) - 1) * stride:
+            truncate = None
+        together = truncate is None and self._overlaps(workers)
+        backs = [
+            direction.backward(record, delta, 1 if together else workers)
+            for direction, record, delta in zip(self.directions, recorded, deltas, strict=True)
+        ]
+        if self.chained:
+            backs = self._downwards(backs, between)
+        if together:
+            first, second = backs
+            kernels.backward_pair(
+                tuple(first), tuple(second), self._schedule(), self.chained, self._between(between), workers
+            )
+            return
+        order = self.directions[::-1] if self.chained else self.directions
+        for direction, back in zip(order, backs, strict=True):
+            if truncate is None:
+                kernels.layer_backward(*back, workers)
+            else:
+                back, window = direction.window(back, truncate, stride, workers)
+                kernels.layer_truncated_backward(*back, window, workers)
+
+    def _downwards(self, backs: list[BackRun], between: Array | None) -> list[BackRun]:
+        """The layer above first, whose gradient at its inputs is that at the outputs of the one below."""
+        below, above = backs
+        d_y = self._handed(Deltas(*above.deltas).d_x, between)
+        return [above, below._replace(deltas=tuple(Deltas(*below.deltas)._replace(d_y=d_y)))]
+
+    def _overlaps(self, workers: int) -> bool:
+        if self.chained or len(self.directions) == 1:
+            return self.chained
+        first = self.directions[0]
+        return overlap.independent_pays(first.batch.batch, first.size, first.dtype, workers)
+
+    def _schedule(self) -> Array:
+        if self._turns is None:
+            first = self.directions[0]
+            turns = overlap.following if self.chained else overlap.independent
+            self._turns = turns(first.batch, first.size, first.dtype)
+        return self._turns
+
+    def _between(self, between: Array | None) -> Array:
+        return self.directions[0].nothing if between is None else between
+
+    def _handed(self, rows: Array, between: Array | None) -> Array:
+        """Where a layer of a chain finds what the other gives it."""
+        return rows if between is None else empty(rows.shape, rows.dtype)
+
+
+def states_of(first: int, count: int, h: Array, c: Array, h_other: Array, c_other: Array) -> list[Arrays]:
+    """Of arrays (layers, ...) those of so many layers; the first two may have no layers, and stand for each then."""
+    if not len(h):
+        return [(h, c, h_other[k], c_other[k]) for k in range(first, first + count)]
+    return [(h[k], c[k], h_other[k], c_other[k]) for k in range(first, first + count)]
