@@ -34,15 +34,17 @@ def test_outputs_and_states_are_the_oracles(shape, rates, lengths, dtype):
         close({"y": y, "h_n": h, "c_n": c}[name], value, dtype, name)
 
 
-@pytest.mark.parametrize("rates", RATES[:3], ids=str)
+@pytest.mark.parametrize("options", [*RATES[:3], {"dropout": 0.5, "proj_size": 1}], ids=str)
 @kinds
-def test_gradients_are_those_of_the_oracle(rates, lengths):
+def test_gradients_are_those_of_the_oracle(options, lengths):
     """Element by element, to rounding: the oracle takes a complex step."""
-    layer = nn.LSTM(1, 2, 2, bidirectional=True, dtype="float64", seed=1, **rates)
+    layer = nn.LSTM(1, 2, 2, bidirectional=True, dtype="float64", seed=1, **options)
+    size = layer.output_size // 2
     rng, lengths = numpy.random.default_rng(1), lengths and [2, 0, 3]
-    x, dy = rng.standard_normal((3, 3, 1)), rng.standard_normal((3, 3, 4))
+    x, dy = rng.standard_normal((3, 3, 1)), rng.standard_normal((3, 3, 2 * size))
     state, (d_h, d_c) = rng.standard_normal((2, 2, 4, 3, 2))
-    _, _, tape = layer.forward(x, tuple(state), lengths)
+    state, d_h = (state[0][..., :size], state[1]), d_h[..., :size]
+    _, _, tape = layer.forward(x, state, lengths)
     dx, (d_h_0, d_c_0) = layer.backward(tape, dy, (d_h, d_c))
     moved = {name: value.astype(complex) for name, value in layer.parameters.items()}
     moved |= {"x": x.astype(complex), "h": state[0].astype(complex), "c": state[1].astype(complex)}
