@@ -9,7 +9,7 @@ from fastlstm.checks import Array
 from fastlstm.engine import overlap
 from fastlstm.engine.batch import Batch
 from fastlstm.engine.cores import available
-from fastlstm.engine.direction import Direction, Recorded, nothing
+from fastlstm.engine.direction import Direction, Recorded
 from fastlstm.engine.level import Level, states_of
 from fastlstm.engine.projection import Projected, ProjectedLevel
 from fastlstm.engine.workspace import empty
@@ -53,16 +53,15 @@ class Stack:
         self, layers: Sequence[Sequence[Projected]], batch: Batch, record: bool, n_threads: int | None
     ) -> None:
         first = layers[0][0]
-        u, self._projects = roles.Weights(*first.weights).u, len(first.projection) > 0
+        u = roles.Weights(*first.weights).u
         self.batch, self._n_threads, self._dtype = batch, n_threads, u.dtype
         self._directions, self._count = len(layers[0]), len(layers) * len(layers[0])
         size = len(u) // 4
         self._inputs, self._sizes = roles.Weights(*first.weights).w.shape[1], (u.shape[1], size)
-        self.nothing = nothing(self._dtype)
         self._projected: list[ProjectedLevel] = []
         self._plain: list[list[Direction]] = []
         self._groups: dict[int, list[Level]] = {}
-        if self._projects:
+        if len(first.projection):
             self._projected = [ProjectedLevel(each, batch, record, n_threads) for each in layers]
         else:
             names = "", "_second"
@@ -109,7 +108,7 @@ class Stack:
             States after each sequence's last step.
         """
         final = self._new_states()
-        if self._projects:
+        if self._projected:
             return self._run_projected(x, initial, final, [])[0], final
         first, states = 0, None  # the array that x is a part of
         for level in self._together():
@@ -154,7 +153,7 @@ class Stack:
         tape : StackTape
         """
         final = self._new_states()
-        if self._projects:
+        if self._projected:
             x, recorded = self._run_projected(x, initial, final, dropped)
             return x, final, StackTape(recorded, dropped)
         recorded = []

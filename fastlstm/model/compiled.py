@@ -69,8 +69,7 @@ class Compiled:
         def make() -> Level:
             none = self._b[:0]
             weights = (*_stacked(self._parameters), none, ORDER, *codes[:2])
-            gradients = (*_stacked(self._parameters), none)  # each call has its own
-            direction = Direction(weights, gradients, X.batch(n_threads), record, gates=gates)
+            direction = Direction(weights, (), X.batch(n_threads), record, gates=gates)  # gradients come with each call
             return Level([direction], False, n_threads)
 
         return self._plans.get((X.shape(), codes[:2], record, n_threads, gates), make)
