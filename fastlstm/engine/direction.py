@@ -8,16 +8,16 @@ import numpy
 from fastlstm.checks import Array
 from fastlstm.engine.batch import Batch
 from fastlstm.engine.workspace import Shape, empty, rows_at_once, together, workspace
-from fastlstm_kernels import layer as roles
-from fastlstm_kernels.forward import TOGETHER
+from fastlstm_kernels import structs
+from fastlstm_kernels.forward import INPUT_ROWS
 from fastlstm_kernels.gates import FACTORS
 from fastlstm_kernels.gradients import SCRATCH
 from fastlstm_kernels.pack import blocks, panels_shape, transposed_shape
 from fastlstm_kernels.simd import lanes
-from fastlstm_kernels.truncated import BLOCK, TILE, shares_windows
+from fastlstm_kernels.truncated import WINDOW_ROWS, WINDOW_SEQUENCES, shares_windows
 
 Arrays: TypeAlias = tuple[Any, ...]
-"""A tuple of arrays of one role; see `fastlstm_kernels.layer`."""
+"""A tuple of arrays of one role; see `fastlstm_kernels.structs`."""
 
 HELD = 1 << 16
 """Elements up to which a plan holds its working arrays, rather than to ask for them in every call."""
@@ -41,7 +41,7 @@ class Run(NamedTuple):
     @property
     def hidden(self) -> Array:
         """Hidden states, (batch + N, H), the initial ones first."""
-        hidden: Array = roles.Tape(*self.tape).hidden
+        hidden: Array = structs.Tape(*self.tape).hidden
         return hidden
 
 
@@ -69,7 +69,7 @@ class Direction:
     Parameters
     ----------
     weights, gradients : tuples
-        `fastlstm_kernels.layer.Weights` and `Gradients`.
+        `fastlstm_kernels.structs.Weights` and `Gradients`.
     batch : Batch
         How the rows lie.
     record : bool
@@ -89,7 +89,7 @@ class Direction:
         self.flops = 8 * batch.rows * self.size * (self.size + self.inputs)
         self._suffix, self._gates, self.nothing = suffix, gates, nothing(self.dtype)
         self._blocks, vector = blocks(self.size, self.dtype), lanes(self.dtype)
-        rows = batch.rows if record else max(batch.batch, min(batch.rows, TOGETHER))
+        rows = batch.rows if record else max(batch.batch, min(batch.rows, INPUT_ROWS))
         self._hidden_shape = batch.batch + batch.rows, self.size
         self._gates_shape = self._blocks, rows, 4 * vector
         self._cells_shape = self._blocks, batch.batch + (batch.rows if record else 0), vector
@@ -119,7 +119,7 @@ class Direction:
         x : (N, input) array
             Inputs.
         states : tuple
-            `fastlstm_kernels.layer.States`.
+            `fastlstm_kernels.structs.States`.
         mask : (batch, H) array, optional
             What the hidden states are multiplied with on their way to the next step.
         hidden : (batch + N, H) array, optional
@@ -137,13 +137,13 @@ class Direction:
             gates, cells = self._once("gates", self._passing_gates)
             if hidden is None:
                 hidden = empty(self._hidden_shape, self.dtype)
-        fed = hidden
+        h_in = hidden
         if mask is None:
             mask = self.nothing
         else:
-            fed = empty(self._hidden_shape, self.dtype)
+            h_in = empty(self._hidden_shape, self.dtype)
         return Run(
-            self.weights, (x, batch.offsets, batch.ends, batch.places), states, (gates, cells, hidden, fed, mask),
+            self.weights, (x, batch.offsets, batch.ends, batch.places), states, (gates, cells, hidden, h_in, mask),
             panels, self.record,
         )
 
@@ -167,7 +167,7 @@ class Direction:
         recorded : Recorded
             Of a run.
         deltas : tuple
-            `fastlstm_kernels.layer.Deltas`.
+            `fastlstm_kernels.structs.Deltas`.
         workers : int
             How many workers there will be at most.
         """
@@ -180,30 +180,30 @@ class Direction:
         return (
             self._working("transposed_u", transposed_u),
             self._working("transposed_w", transposed_shape(self.inputs, self.size, self.dtype, self._gates)),
-            self._working("delta_h", (transposed_u[0], batch.batch, width)),
-            self._working("delta_s", (count, batch.batch, width // 4)),
+            self._working("d_h", (transposed_u[0], batch.batch, width)),
+            self._working("d_c", (count, batch.batch, width // 4)),
             self._working("dz", (count, rows_at_once(batch.batch, batch.rows, count, self.dtype), width)),
-            self._working("sums", panels_shape(self.inputs, self.size, self.dtype)),
-            self._working("scratch", (workers, SCRATCH)),
+            self._working("d_panels", panels_shape(self.inputs, self.size, self.dtype)),
+            self._working("work", (workers, SCRATCH)),
         )
 
     def window(self, back: BackRun, truncate: int, stride: int, workers: int) -> tuple[BackRun, Arrays]:
-        """The same with truncation, and `fastlstm_kernels.layer.Window` for it."""
+        """The same with truncation, and `fastlstm_kernels.structs.Window` for it."""
         (count, rows, width), batch, vector = self._gates_shape, self.batch.batch, self._gates_shape[2] // 4
-        work = roles.Scratch(*back.scratch)
+        work = structs.Scratch(*back.scratch)
         shared = shares_windows(batch, workers)
         groups = (self.batch.duration - 1) // stride + 1
-        lines = (
-            rows_at_once(batch, groups * batch, count, self.dtype) // batch * batch if shared else max(TILE, BLOCK)
-        )
+        lines = max(WINDOW_ROWS, WINDOW_SEQUENCES)
+        if shared:
+            lines = rows_at_once(batch, groups * batch, count, self.dtype) // batch * batch
         stores = 1 if shared else workers
         window = (
-            truncate, stride, self._working("initial_h", work.delta_h.shape),
-            self._working("initial_s", work.delta_s.shape),
-            self._working("window_h", (stores, len(work.transposed_u), lines, width)),
-            self._working("window_s", (stores, count, lines, vector)),
+            truncate, stride, self._working("d_h_0", work.d_h.shape),
+            self._working("d_c_0", work.d_c.shape),
+            self._working("window_d_h", (stores, len(work.transposed_u), lines, width)),
+            self._working("window_d_c", (stores, count, lines, vector)),
             self._working("factors", (count, rows, FACTORS * vector)),
-            self._working("tiles", (workers, count, max(TILE, batch), width)),
+            self._working("window_dz", (workers, count, max(WINDOW_ROWS, batch), width)),
         )
         whole = work._replace(dz=self._working("dz", self._gates_shape))
         return back._replace(scratch=tuple(whole)), window

@@ -8,7 +8,7 @@ from fastlstm.engine import overlap
 from fastlstm.engine.cores import useful
 from fastlstm.engine.direction import Arrays, BackRun, Direction, Recorded, Run
 from fastlstm.engine.workspace import empty
-from fastlstm_kernels.layer import Deltas
+from fastlstm_kernels.structs import Deltas
 
 
 class Level:
@@ -40,7 +40,7 @@ class Level:
         inputs : sequence of (N, input) arrays
             For each layer; for the first only where they are chained.
         states : sequence of tuples
-            Of each layer; see `fastlstm_kernels.layer.States`.
+            Of each layer; see `fastlstm_kernels.structs.States`.
         masks : sequence of (batch, H) arrays
             Of each layer, what hidden states are multiplied with on their way to the next step; empty for nothing.
         between : (N, H) array, optional
@@ -81,7 +81,7 @@ class Level:
         recorded : sequence of Recorded
             Of each layer, in the order of `directions`.
         deltas : sequence of tuples
-            Of each layer; see `fastlstm_kernels.layer.Deltas`. Where they are chained, the first has no `d_y` that is
+            Of each layer; see `fastlstm_kernels.structs.Deltas`. Where they are chained, the first has no `d_y` that is
             looked at: it is the second's `d_x`.
         truncate : int or None
             How many steps the errors of a group of steps are walked back before it; None for all.

@@ -16,12 +16,12 @@ from fastlstm.engine.direction import Arrays, Direction, Recorded, Run
 from fastlstm.engine.level import Level
 from fastlstm.engine.linear import linear, linear_gradients
 from fastlstm.engine.workspace import empty
-from fastlstm_kernels import layer as roles
+from fastlstm_kernels import structs
 
 
 def fold(weights: Arrays, projection: Array, n_threads: int | None) -> Arrays:
-    """Weights of the ordinary layer over inputs and an initial r; see `fastlstm_kernels.layer.Weights`."""
-    whole = roles.Weights(*weights)
+    """Weights of the ordinary layer over inputs and an initial r; see `fastlstm_kernels.structs.Weights`."""
+    whole = structs.Weights(*weights)
     product = numpy.empty((len(whole.u), projection.shape[1]), whole.u.dtype)
     linear(whole.u, numpy.ascontiguousarray(projection.T), product, n_threads)
     return tuple(whole._replace(w=numpy.concatenate([whole.w, whole.u], axis=1), u=product))
@@ -33,7 +33,7 @@ class Projected(NamedTuple):
     Attributes
     ----------
     weights, gradients : tuples
-        `fastlstm_kernels.layer.Weights` and `Gradients`; U is (4 H, P).
+        `fastlstm_kernels.structs.Weights` and `Gradients`; U is (4 H, P).
     projection, d_projection : (P, H) arrays
         P, and its gradient, which is added to.
     """
@@ -66,7 +66,7 @@ class ProjectedLevel:
         directions = []
         for k, layer in enumerate(self._layers):
             weights = fold(layer.weights, layer.projection, self._n_threads)
-            whole = roles.Weights(*weights)
+            whole = structs.Weights(*weights)
             gradients = tuple(numpy.zeros_like(a) for a in (whole.w, whole.u, whole.b_ih, whole.b_ih[:0]))
             directions.append(Direction(weights, gradients, self._batch, self._record, "_reverse" * k))
         return Level(directions, False, self._n_threads)
@@ -105,7 +105,7 @@ class ProjectedLevel:
         batch, level = self._batch, self._folded()
         within = []
         for layer, record, delta, direction in zip(self._layers, recorded, deltas, level.directions, strict=True):
-            given, hidden = roles.Deltas(*delta), roles.Tape(*record.tape).hidden[batch.batch :]
+            given, hidden = structs.Deltas(*delta), structs.Tape(*record.tape).hidden[batch.batch :]
             d_states = numpy.zeros((batch.batch + batch.rows, len(layer.projection)), hidden.dtype)
             d_states[batch.batch :] = given.d_y
             if len(given.d_h_n):
@@ -119,12 +119,13 @@ class ProjectedLevel:
             within.append((d_hidden, direction.nothing, given.d_c_n, d_wide, d_h_0, given.d_c_0))
         level.backward(recorded, within)
         for layer, delta, inner, direction in zip(self._layers, deltas, within, level.directions, strict=True):
-            self._add(layer, direction, roles.Deltas(*inner).d_x, roles.Deltas(*delta))
+            self._add(layer, direction, structs.Deltas(*inner).d_x, structs.Deltas(*delta))
 
-    def _add(self, layer: Projected, direction: Direction, d_wide: Array, delta: roles.Deltas) -> None:
+    def _add(self, layer: Projected, direction: Direction, d_wide: Array, delta: structs.Deltas) -> None:
         """Take a layer's gradients from those of the ordinary one."""
-        batch, gradients, inner = self._batch, roles.Gradients(*layer.gradients), roles.Gradients(*direction.gradients)
-        inputs, u = delta.d_x.shape[1], roles.Weights(*layer.weights).u
+        batch = self._batch
+        gradients, inner = structs.Gradients(*layer.gradients), structs.Gradients(*direction.gradients)
+        inputs, u = delta.d_x.shape[1], structs.Weights(*layer.weights).u
         d_own = numpy.empty_like(u)
         transposed = numpy.ascontiguousarray(layer.projection.T)
         layer.d_projection[...] += linear_gradients(inner.d_u, u, transposed, d_own, self._n_threads).T

@@ -13,7 +13,7 @@ from fastlstm.engine.direction import Direction, Recorded
 from fastlstm.engine.level import Level, states_of
 from fastlstm.engine.projection import Projected, ProjectedLevel
 from fastlstm.engine.workspace import empty
-from fastlstm_kernels import layer as roles
+from fastlstm_kernels import structs
 
 States: TypeAlias = tuple[Array, Array]
 """Hidden and cell states, (layers · directions, batch, size) each, in the order of the user's sequences."""
@@ -53,11 +53,11 @@ class Stack:
         self, layers: Sequence[Sequence[Projected]], batch: Batch, record: bool, n_threads: int | None
     ) -> None:
         first = layers[0][0]
-        u = roles.Weights(*first.weights).u
+        u = structs.Weights(*first.weights).u
         self.batch, self._n_threads, self._dtype = batch, n_threads, u.dtype
         self._directions, self._count = len(layers[0]), len(layers) * len(layers[0])
         size = len(u) // 4
-        self._inputs, self._sizes = roles.Weights(*first.weights).w.shape[1], (u.shape[1], size)
+        self._inputs, self._sizes = structs.Weights(*first.weights).w.shape[1], (u.shape[1], size)
         self._projected: list[ProjectedLevel] = []
         self._plain: list[list[Direction]] = []
         self._groups: dict[int, list[Level]] = {}
@@ -228,9 +228,9 @@ class Stack:
                 level.backward(tape.runs[first:end], deltas, truncate, stride, between)
             else:
                 level.backward(tape.runs[first:end], deltas)
-            d_y = roles.Deltas(*deltas[0]).d_x
+            d_y = structs.Deltas(*deltas[0]).d_x
             if self._directions == 2:
-                d_y += self.batch.reversed(roles.Deltas(*deltas[1]).d_x)
+                d_y += self.batch.reversed(structs.Deltas(*deltas[1]).d_x)
             end = first
         return d_y, d_initial
 

@@ -16,8 +16,8 @@ from fastlstm.engine.vectors import by_row
 from fastlstm.engine.workspace import empty, workspace
 from fastlstm.model.sequences import Sequences
 from fastlstm.parameters import Buffer
-from fastlstm_kernels.layer import Tape as RunTape
 from fastlstm_kernels.output import ELEMENTWISE, ERROR, JACOBIAN
+from fastlstm_kernels.structs import Tape as RunTape
 
 __all__ = ["ELEMENTWISE", "ERROR", "JACOBIAN", "Compiled", "Tape", "gate", "output_delta"]
 

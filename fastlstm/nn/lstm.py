@@ -21,7 +21,7 @@ from fastlstm.nn.layer import Layer
 from fastlstm.nn.stepper import Stepper, packed
 from fastlstm.parameters import Buffer
 from fastlstm_kernels.activations import TANH
-from fastlstm_kernels.layer import Weights
+from fastlstm_kernels.structs import Weights
 
 ORDER = numpy.array([1, 0, 2, 3])
 """Where the kernels' gates f, i, c, hf stand among torch's i, f, g, o."""

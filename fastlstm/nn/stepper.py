@@ -16,9 +16,9 @@ from fastlstm.nn import arguments
 from fastlstm.nn.arguments import State
 from fastlstm_kernels import pack, step
 from fastlstm_kernels.activations import IDENTITY
-from fastlstm_kernels.layer import Weights
 from fastlstm_kernels.pack import blocks, panels_shape
 from fastlstm_kernels.simd import lanes
+from fastlstm_kernels.structs import Weights
 
 LONG = 200_000
 """Weights of a step from which waking a second thread pays: 256 units take 16 µs with one, 10 with two."""

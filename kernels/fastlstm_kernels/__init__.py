@@ -5,27 +5,23 @@ Needs numpy and numba only. Kernels check nothing: shapes, dtypes and C order ar
 runs in the calling thread and never enters Numba's threading layer.
 """
 
-from fastlstm_kernels.backward import backward
 from fastlstm_kernels.dense import dense_backward, dense_forward
 from fastlstm_kernels.entropy import cross_entropy, label_cross_entropy
 from fastlstm_kernels.forward import forward, preactivations
 from fastlstm_kernels.gate_methods import add_gate_gradients, gate_delta
 from fastlstm_kernels.gather import gather_rows
-from fastlstm_kernels.gradients import weight_gradients
 from fastlstm_kernels.layer import layer_backward, layer_forward, layer_truncated_backward
 from fastlstm_kernels.loss import huber_loss, weighted_huber_loss
 from fastlstm_kernels.network import network_backward, network_forward, network_gradients
 from fastlstm_kernels.optimize import adam_step, gradient_squares, rmsprop_step, sgd_step
 from fastlstm_kernels.output import output_delta
-from fastlstm_kernels.pack import pack, pack_transposed, unpack
+from fastlstm_kernels.pack import pack
 from fastlstm_kernels.pair import backward_pair, forward_pair
 from fastlstm_kernels.step import step
-from fastlstm_kernels.truncated import truncated_backward
 
 __all__ = [
     "adam_step",
     "add_gate_gradients",
-    "backward",
     "backward_pair",
     "cross_entropy",
     "dense_backward",
@@ -45,13 +41,9 @@ __all__ = [
     "network_gradients",
     "output_delta",
     "pack",
-    "pack_transposed",
     "preactivations",
     "rmsprop_step",
     "sgd_step",
     "step",
-    "truncated_backward",
-    "unpack",
-    "weight_gradients",
     "weighted_huber_loss",
 ]

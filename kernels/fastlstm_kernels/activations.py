@@ -190,7 +190,7 @@ def times_slope(v: Machine, code: Count, n: Count, values: Place, out: Place) ->
 @jit(device=True)
 def softmax(n: int, z: Array, z_at: int, out: Array, out_at: int) -> None:
     """Softmax of a row of n elements; mirrors `oracle.activations.softmax`; flat places in contiguous arrays."""
-    z, out = z.ravel(), out.ravel()
+    z, out = z.reshape(z.size), out.reshape(out.size)
     top = z[z_at]
     for j in range(1, n):
         # The second test carries a NaN through, as numpy.max does.

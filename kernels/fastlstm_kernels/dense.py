@@ -17,7 +17,7 @@ from fastlstm_kernels.pack import copy_row, from_panel, to_panel
 from fastlstm_kernels.rows import copy_rows
 from fastlstm_kernels.simd import VECTOR_BYTES, Count, Machine, Place, lanes, operation
 from fastlstm_kernels.threads import share, span
-from fastlstm_kernels.tile import CHUNK, WIDTH, multiply
+from fastlstm_kernels.tile import CHUNK, WIDTH, Left, Panels, Result, multiply, panel_rows
 
 BLOCK = 10 * CHUNK
 """Rows that go through one piece of a panel before it makes place for the next."""
@@ -88,8 +88,8 @@ def _product(
                 else:
                     _pack_transposed(w, column, k, many, panels)
             multiply(
-                a, row * depth + k, depth, ONE, ONE, ZERO, many, rows, work, width, ZERO, ZERO, ONE,
-                columns - column, k == 0, work, z, width, ZERO,
+                Left(a, row * depth + k, depth, ONE, ONE, ZERO, many), rows, Panels(work, width, ZERO, ZERO, ONE),
+                columns - column, k == 0, Result(work, z, width, ZERO),
             )
         copy_rows(rows, min(width, columns - column), work, z, width, out, row * columns + column, columns)
     return held
@@ -154,7 +154,7 @@ def _unpack(sums: Array, j: int, column: int, d_w: Array, d_b: Array) -> None:
 
 @jit(device=True)
 def _gradients(
-    first: int, last: int, delta: Array, x: Array, fed: Array, offsets: Index, d_w: Array, d_b: Array, work: Array
+    first: int, last: int, delta: Array, x: Array, no_h: Array, offsets: Index, d_w: Array, d_b: Array, work: Array
 ) -> None:
     """Add rows first to last - 1 of the gradients at (b, w.T)."""
     outputs, width = delta.shape[1], WIDTH * (VECTOR_BYTES // work.itemsize)
@@ -173,20 +173,20 @@ def _gradients(
                         _delta_row(outputs - at, delta, (n + k) * outputs + at, dz, (p * depth + k) * width)
                 for i in range(0, many, GROUP):
                     add_sums(
-                        x[n : n + depth], fed, offsets, ZERO, ZERO, depth, j + i, j + min(i + GROUP, many), dz,
-                        outputs - column, sums, i, work,
+                        x[n : n + depth], no_h, offsets, ZERO, (ZERO, depth), (j + i, j + min(i + GROUP, many)), dz,
+                        outputs - column, panel_rows(sums, i), work,
                     )
             _unpack(sums, j, column, d_w, d_b)
 
 
 @jit(device=True)
 def _backward_worker(
-    worker: int, workers: int, delta: Array, x: Array, w: Array, fed: Array, offsets: Index, d_w: Array, d_b: Array,
-    d_x: Array, scratch: Array,
+    worker: int, workers: int, delta: Array, x: Array, w: Array, no_steps: Index, d_w: Array, d_b: Array, d_x: Array,
+    scratch: Array,
 ) -> None:
     work, nothing, held = scratch[worker], d_b[:0], -1
     first, last = span(worker, workers, 1 + x.shape[1])
-    _gradients(first, last, delta, x, fed, offsets, d_w, d_b, work)
+    _gradients(first, last, delta, x, x[:0, :0], no_steps, d_w, d_b, work)
     first, last = span(worker, workers, d_x.shape[0])
     for row in range(first, last, BLOCK):
         held = _product(row, min(BLOCK, last - row), held, delta, w, nothing, d_x, work)
@@ -217,5 +217,4 @@ def dense_backward(
     -----
     4 N n k flops. Every element is summed in one order, whoever sums it.
     """
-    nothing = x.ravel()[:0].reshape(0, 0)  # nor are there steps
-    share(_backward_worker, (delta, x, w, nothing, np.zeros(1, np.intp), d_w, d_b, d_x, scratch), workers)
+    share(_backward_worker, (delta, x, w, np.zeros(1, np.intp), d_w, d_b, d_x, scratch), workers)

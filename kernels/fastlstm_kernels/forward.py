@@ -1,6 +1,6 @@
 """The loop over time, forwards. How rows lie: see `batch`.
 
-What a step gives to the next one, `fed`, is the hidden state itself, or that times a mask which stays the same for all
+What a step gives to the next one, `h_in`, is the hidden state itself, or that times a mask which stays the same for all
 steps of a sequence: the dropout of Gal & Ghahramani (2016), "A theoretically grounded application of dropout in
 recurrent neural networks", section 4.
 
@@ -10,17 +10,20 @@ step is too small to wait for others after it, each worker runs all time steps o
 
 from typing import Any
 
+import numpy as np
+
 from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
 from fastlstm_kernels.batch import previous_row
 from fastlstm_kernels.gates import cell_forward
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.phases import clear, done, take
+from fastlstm_kernels.phases import SYNC_LINE, finish, next_part
 from fastlstm_kernels.rows import times_rows
 from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.structs import Batch, Packed, Tape
 from fastlstm_kernels.threads import share, shares_units, span
-from fastlstm_kernels.tile import WIDTH, each_tile, multiply, product
+from fastlstm_kernels.tile import WIDTH, each_tile, matrix_rows, multiply, panel_range, panel_rows, product
 
-TOGETHER = 96
+INPUT_ROWS = 96
 """Rows of several short steps whose inputs go through the weights together."""
 
 PIPELINED = 16
@@ -28,32 +31,17 @@ PIPELINED = 16
 
 
 @jit(device=True, inline=True)
-def _add_inputs(
-    x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int
-) -> None:
+def _add_inputs(x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int) -> None:
     """What some rows of the inputs send to panels first to last - 1 of the gates, biases included."""
-    inputs, width = x.shape[1], panels.shape[2]
     multiply(
-        x, row * inputs, inputs, ONE, ONE, ZERO, inputs, rows, panels, width, panels.shape[1] * width, first, last,
-        last * width, True, z, at * width, width, z.shape[1] * width,
-    )
-
-
-@jit(device=True, inline=True)
-def _add_recurrent(
-    hidden: Array, row: int, rows: int, inputs: int, panels: Array, first: int, last: int, z: Array, at: int
-) -> None:
-    """What some rows of hidden states send to panels first to last - 1 of the gates."""
-    size, width = hidden.shape[1], panels.shape[2]
-    multiply(
-        hidden, row * size, size, ONE, ONE, ZERO, size, rows, panels, (1 + inputs) * width,
-        panels.shape[1] * width, first, last, last * width, False, z, at * width, width, z.shape[1] * width,
+        matrix_rows(x, row), rows, panel_range(panels, ONE, first, last), last * panels.shape[2], True,
+        panel_rows(z, at),
     )
 
 
 def step_tiles(
-    v: Machine, code_c: Any, code_h: Any, rows: Any, first: Any, last: Any, size: Any, h_prev: Any, panels: Any,
-    panel: Any, z: Any, z_panel: Any, s_prev: Any, s: Any, s_panel: Any, h: Any, begin: Any,
+    v: Machine, code_g: Any, code_c: Any, rows: Any, first: Any, last: Any, size: Any, h_prev: Any, panels: Any,
+    panel: Any, z: Any, z_panel: Any, c_prev: Any, c: Any, c_panel: Any, h: Any, begin: Any,
 ) -> None:
     """One step of some rows and of panels first to last - 1.
 
@@ -86,7 +74,7 @@ def step_tiles(
             p = start + k
             unit = p * v.lanes
             cell_forward(
-                v, code_c, code_h, rows, size - unit, z + p * z_panel, s_prev + p * s_panel, s + p * s_panel, h + unit,
+                v, code_g, code_c, rows, size - unit, z + p * z_panel, c_prev + p * c_panel, c + p * c_panel, h + unit,
                 size,
             )
             return []
@@ -100,105 +88,106 @@ def step_tiles(
 
 @operation
 def _step_panels(
-    v: Machine, code_c: Count, code_h: Count, rows: Count, first: Count, last: Count, size: Count, h_prev: Place,
-    panels: Place, panel: Count, z: Place, z_panel: Count, s_prev: Place, s: Place, s_panel: Count, h: Place,
+    v: Machine, code_g: Count, code_c: Count, rows: Count, first: Count, last: Count, size: Count, h_prev: Place,
+    panels: Place, panel: Count, z: Place, z_panel: Count, c_prev: Place, c: Place, c_panel: Count, h: Place,
 ) -> None:
     """`step_tiles`, where the inputs have been added into z."""
     step_tiles(
-        v, code_c, code_h, rows, first, last, size, h_prev, panels, panel, z, z_panel, s_prev, s, s_panel, h,
+        v, code_g, code_c, rows, first, last, size, h_prev, panels, panel, z, z_panel, c_prev, c, c_panel, h,
         lambda *_: None,
     )
 
 
 @jit(device=True, inline=True)
 def _step(
-    t: int, row: int, rows: int, first: int, last: int, keep: bool, offsets: Index, inputs: int, panels: Array,
-    code_c: int, code_h: int, mask: Array, z: Array, at: int, cells: Array, hidden: Array, fed: Array,
+    t: int, row: int, rows: int, first: int, last: int, record: bool, packed: Packed, batch: Batch, tape: Tape, at: int
 ) -> None:
-    """One step of some sequences and panels, whose inputs have been added into z."""
-    size, width, vector = hidden.shape[1], panels.shape[2], cells.shape[2]
-    batch = hidden.shape[0] - offsets[-1]
-    before, here = previous_row(offsets, batch, t) + row, batch + offsets[t] + row
-    s_prev, s = (before, here) if keep else (row, row)
+    """One step of some sequences and panels, whose inputs have been added into the gates, from row `at` on."""
+    panels, offsets, z, cells, hidden, h_in, mask = (
+        packed.panels, batch.offsets, tape.gates, tape.cells, tape.hidden, tape.h_in, tape.mask
+    )
+    inputs, size, width, vector = batch.x.shape[1], hidden.shape[1], panels.shape[2], cells.shape[2]
+    sequences = hidden.shape[0] - offsets[-1]
+    before, here = previous_row(offsets, sequences, t) + row, sequences + offsets[t] + row
+    c_prev, c = (before, here) if record else (row, row)
     _step_panels(
-        code_c, code_h, rows, first, last, size, fed, before * size, panels, (1 + inputs) * width,
-        panels.shape[1] * width, z, at * width, z.shape[1] * width, cells, s_prev * vector, cells, s * vector,
+        packed.code_g, packed.code_c, rows, first, last, size, h_in, before * size, panels, (1 + inputs) * width,
+        panels.shape[1] * width, z, at * width, z.shape[1] * width, cells, c_prev * vector, cells, c * vector,
         cells.shape[1] * vector, hidden, here * size,
     )
     if mask.shape[0]:
         unit, place = first * vector, here * size + first * vector
         times_rows(
-            rows, min(size, last * vector) - unit, hidden, place, size, mask, row * size + unit, size, fed, place, size
+            rows, min(size, last * vector) - unit, hidden, place, size, mask, row * size + unit, size, h_in, place, size
         )
 
 
+@jit(device=True, inline=True)
+def _by_sequence(worker: int, workers: int, record: bool, packed: Packed, batch: Batch, tape: Tape) -> None:
+    """All steps of a worker's own sequences."""
+    panels, offsets = packed.panels, batch.offsets
+    row, last_row = span(worker, workers, tape.hidden.shape[0] - offsets[-1])
+    for t in range(offsets.shape[0] - 1):
+        rows = min(last_row, offsets[t + 1] - offsets[t]) - row
+        if rows <= 0:
+            break
+        at = row + offsets[t] if record else row
+        _add_inputs(batch.x, row + offsets[t], rows, panels, ZERO, panels.shape[0], tape.gates, at)
+        _step(t, row, rows, ZERO, panels.shape[0], record, packed, batch, tape, at)
+
+
 @jit(device=True)
-def forward_worker(
-    worker: int, workers: int, by_unit: bool, start: int, stop: int, board: Array, keep: bool, offsets: Index, x: Array,
-    panels: Array, code_c: int, code_h: int, mask: Array, z: Array, cells: Array, hidden: Array, fed: Array,
+def forward_by_unit(
+    worker: int, workers: int, start: int, stop: int, record: bool, packed: Packed, batch: Batch, tape: Tape,
+    sync: Array,
 ) -> None:
-    """A worker's share of steps start to stop - 1 of `forward`, for which the board is clear."""
-    inputs = x.shape[1]
-    if not by_unit:
-        row, last_row = span(worker, workers, hidden.shape[0] - offsets[-1])
-        for t in range(start, stop):
-            rows = min(last_row, offsets[t + 1] - offsets[t]) - row
-            if rows <= 0:
-                break
-            at = row + offsets[t] if keep else row
-            _add_inputs(x, row + offsets[t], rows, panels, ZERO, panels.shape[0], z, at)
-            _step(
-                t, row, rows, ZERO, panels.shape[0], keep, offsets, inputs, panels, code_c, code_h, mask, z, at, cells,
-                hidden, fed,
-            )
-        return
+    """A worker's share of the units in steps start to stop - 1; `sync` is zero before the first worker comes."""
+    offsets, panels = batch.offsets, packed.panels
     begin = end = start
     for t in range(start, stop):
         rows = offsets[t + 1] - offsets[t]
         if rows == 0:
             break
-        fresh = t == end
-        if fresh:
+        new_group = t == end
+        if new_group:
             begin, end = end, end + 1
-            while end < stop and offsets[end + 1] - offsets[begin] <= TOGETHER:
+            while end < stop and offsets[end + 1] - offsets[begin] <= INPUT_ROWS:
                 end += 1
-        origin = ZERO if keep else offsets[begin]
-        part = take(board, worker, workers, t - start)
+        origin = ZERO if record else offsets[begin]
+        part = next_part(sync, worker, workers, t - start)
         while part >= 0:
             first, last = span(part, workers, panels.shape[0])
-            if fresh:
-                many = offsets[end] - offsets[begin]
-                _add_inputs(x, offsets[begin], many, panels, first, last, z, offsets[begin] - origin)
-            _step(
-                t, ZERO, rows, first, last, keep, offsets, inputs, panels, code_c, code_h, mask, z,
-                offsets[t] - origin, cells, hidden, fed,
-            )
-            done(board, part, t - start)
-            part = take(board, worker, workers, t - start)
+            if new_group:
+                count = offsets[end] - offsets[begin]
+                _add_inputs(batch.x, offsets[begin], count, panels, first, last, tape.gates, offsets[begin] - origin)
+            _step(t, ZERO, rows, first, last, record, packed, batch, tape, offsets[t] - origin)
+            finish(sync, part, t - start)
+            part = next_part(sync, worker, workers, t - start)
+
+
+@jit(device=True)
+def _forward_worker(
+    worker: int, workers: int, by_unit: bool, record: bool, packed: Packed, batch: Batch, tape: Tape, sync: Array
+) -> None:
+    if by_unit:
+        forward_by_unit(worker, workers, ZERO, batch.offsets.shape[0] - 1, record, packed, batch, tape, sync)
+    else:
+        _by_sequence(worker, workers, record, packed, batch, tape)
 
 
 @jit(device=True, inline=True)
-def run_forward(
-    x: Array, offsets: Index, panels: Array, code_c: int, code_h: int, keep: bool, mask: Array, z: Array, cells: Array,
-    hidden: Array, fed: Array, board: Array, workers: int,
-) -> None:
-    """`forward`, for other kernels: LLVM optimizes a callee once more in every function above it."""
-    clear(board)
-    by_unit = shares_units(hidden.shape[0] - offsets[-1], hidden.shape[1], panels.shape[0], workers)
-    share(
-        forward_worker,
-        (
-            by_unit, ZERO, offsets.shape[0] - 1, board, keep, offsets, x, panels, code_c, code_h, mask, z, cells,
-            hidden, fed,
-        ),
-        workers,
-    )
+def run_forward(packed: Packed, batch: Batch, tape: Tape, record: bool, workers: int) -> None:
+    """`forward`, for other kernels."""
+    sync = np.zeros((workers, SYNC_LINE), np.int64)
+    sequences, size = tape.hidden.shape[0] - batch.offsets[-1], tape.hidden.shape[1]
+    by_unit = shares_units(sequences, size, packed.panels.shape[0], workers)
+    share(_forward_worker, (by_unit, record, packed, batch, tape, sync), workers)
 
 
 @jit()
 def forward(
-    x: Array, offsets: Index, panels: Array, code_c: int, code_h: int, keep: bool, mask: Array, z: Array, cells: Array,
-    hidden: Array, fed: Array, board: Array, workers: int,
+    x: Array, offsets: Index, panels: Array, code_g: int, code_c: int, record: bool, mask: Array, gates: Array,
+    cells: Array, hidden: Array, h_in: Array, workers: int,
 ) -> None:
     """Run the cell over every step; mirrors `oracle.LSTM.feed_forward_and_cache`.
 
@@ -210,23 +199,13 @@ def forward(
         First row of each step, and N.
     panels : array of `pack.panels_shape`
         Weights, from `pack.pack`.
-    code_c, code_h : int
-        Activation codes a0 and a1.
-    keep : bool
-        Whether all that the way back needs is kept.
-    mask : (batch, H) array
-        What the hidden states of each sequence are multiplied with on their way to the next step. Without rows: ones.
-    z : (units / lanes rounded up, rows, 4 lanes) array
-        Overwritten. To be kept it has N rows, and then it holds the gates F, I, C, Hf of each vector of units;
-        otherwise TOGETHER rows, and at least as many as a step.
-    cells : (units / lanes rounded up, batch + N or batch, lanes) array
-        Cell states: kept for all rows, after `batch` initial ones; or carried in place.
-    hidden : (batch + N, H) array
-        The first `batch` rows hold the initial state; the rest is written.
-    fed : (batch + N, H) array
-        The same times the mask, the initial state too; `hidden` itself where there is no mask.
-    board : (workers, `phases.BOARD`) int64 array
-        Overwritten.
+    code_g, code_c : int
+        Activation codes a0 of the candidate and a1 of the cell state.
+    record : bool
+        Whether gates and cell states of all steps are kept.
+    mask, gates, cells, hidden, h_in : arrays
+        See `structs.Tape`. The first `batch` rows of `hidden`, `h_in` and `cells` hold the initial state; the rest is
+        written.
     workers : int
         Shares of the work.
 
@@ -234,9 +213,8 @@ def forward(
     -----
     8 N H (input + H) flops; each step reads the weights once, or once per worker.
     """
-    run_forward(
-        x, offsets, panels, code_c, code_h, keep, mask, z, cells, hidden, fed, board, workers,
-    )
+    batch = Batch(x, offsets, offsets[:0], offsets[:0])
+    run_forward(Packed(panels, code_g, code_c), batch, Tape(gates, cells, hidden, h_in, mask), record, workers)
 
 
 @jit()
@@ -265,7 +243,7 @@ def _preactivations_worker(
     first, last = span(worker, workers, panels.shape[0])
     _add_inputs(x, ZERO, offsets[-1], panels, first, last, z, ZERO)
     for t in range(offsets.shape[0] - 1):
-        _add_recurrent(
-            hidden, previous_row(offsets, batch, t), offsets[t + 1] - offsets[t], x.shape[1], panels, first, last, z,
-            offsets[t],
+        multiply(
+            matrix_rows(hidden, previous_row(offsets, batch, t)), offsets[t + 1] - offsets[t],
+            panel_range(panels, 1 + x.shape[1], first, last), last * panels.shape[2], False, panel_rows(z, offsets[t]),
         )

@@ -7,8 +7,8 @@ from fastlstm_kernels.arrays import Array
 from fastlstm_kernels.gates import (
     candidate_gate_factor,
     forget_gate_factor,
-    hidden_filter_gate_factor,
     input_gate_factor,
+    output_gate_factor,
 )
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.rows import each_vector, load_at, store_at
@@ -28,7 +28,7 @@ def _delta_row(
             FORGET: lambda: first * forget_gate_factor(second, sigmoid(v, z)),
             INPUT: lambda: first * input_gate_factor(second, sigmoid(v, z)),
             CANDIDATE: lambda: first * candidate_gate_factor(v, second, activation(v, code_c, z), code_c),
-            HIDDEN_FILTER: lambda: first * hidden_filter_gate_factor(sigmoid(v, z)),
+            HIDDEN_FILTER: lambda: first * output_gate_factor(sigmoid(v, z)),
         })
         store_at(v, delta + offset, value, mask)
 

@@ -1,10 +1,10 @@
 """The arithmetic of the four gates, forwards and backwards: the only copy of it.
 
-Gates in the order f forget, i input, c candidate, hf hidden filter (the literature's output gate). One step, after
+Gates in the order f forget, i input, g candidate, o output (the NumPy classes' hidden filter). One step, after
 Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000), eqs. (1)-(6)::
 
-    F, I, Hf = sigmoid(z_f), sigmoid(z_i), sigmoid(z_hf)      C = a0(z_c)
-    S = F S_prev + I C                                        h = Hf a1(S)
+    f, i, o = sigmoid(z_f), sigmoid(z_i), sigmoid(z_o)      g = a0(z_g)
+    c = f c_prev + i g                                      h = o a1(c)
 
 The gates of as many units as a vector has lanes lie together, as four vectors: the width of a panel (see `pack`).
 """
@@ -13,31 +13,35 @@ from typing import Any
 
 from fastlstm_kernels.activations import activation, sigmoid, sigmoid_slope, slope
 from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.tile import WIDTH
+
+GATES = 4
+"""Gates of a unit; at most the `WIDTH` vectors of a panel."""
 
 
 def _gates(v: Machine, place: Any) -> list[Any]:
-    return [v.load(place + g * v.lanes) for g in range(4)]
+    return [v.load(place + k * v.lanes) for k in range(GATES)]
 
 
 def cell_forward(
-    v: Machine, code_c: Any, code_h: Any, rows: Any, units: Any, z: Any, s_prev: Any, s: Any, h: Any, h_row: Any
+    v: Machine, code_g: Any, code_c: Any, rows: Any, units: Any, z: Any, c_prev: Any, c: Any, h: Any, h_row: Any
 ) -> None:
     """One step of one vector of units of some rows; mirrors `oracle.LSTM.feed_forward_and_cache`.
 
     Parameters
     ----------
-    code_c, code_h : int
+    code_g, code_c : int
         Activation codes a0 of the candidate and a1 of the cell state.
     rows : int
         How many rows.
     units : int
         How many of the vector's units exist, counted from the first; more than a vector is all.
     z : place, rows a panel's width apart
-        Pre-activations; replaced by the activated gates F, I, C, Hf.
-    s_prev : place, rows a vector apart
+        Pre-activations; replaced by the activated gates f, i, g, o.
+    c_prev : place, rows a vector apart
         Cell state before the step.
-    s : place, rows a vector apart
-        Written: the cell state S; may be `s_prev` itself.
+    c : place, rows a vector apart
+        Written: the cell state; may be `c_prev` itself.
     h : place, rows `h_row` apart
         Written, for units that exist: the hidden state.
     """
@@ -45,112 +49,112 @@ def cell_forward(
     whole = v.truth(units >= v.lanes)
 
     def row(r: Any) -> list[Any]:
-        place = z + r * (4 * v.lanes)
-        z_f, z_i, z_c, z_hf = _gates(v, place)
-        gates = sigmoid(v, z_f), sigmoid(v, z_i), activation(v, code_c, z_c), sigmoid(v, z_hf)
-        for g, value in enumerate(gates):
-            v.store(place + g * v.lanes, value)
-        f, i, c, hf = gates
-        state = v.fma(f, v.load(s_prev + r * v.lanes), i * c)
-        v.store(s + r * v.lanes, state)
-        hidden, out = hf * activation(v, code_h, state), h + r * h_row
+        place = z + r * (WIDTH * v.lanes)
+        z_f, z_i, z_g, z_o = _gates(v, place)
+        gates = sigmoid(v, z_f), sigmoid(v, z_i), activation(v, code_g, z_g), sigmoid(v, z_o)
+        for k, value in enumerate(gates):
+            v.store(place + k * v.lanes, value)
+        f, i, g, o = gates
+        state = v.fma(f, v.load(c_prev + r * v.lanes), i * g)
+        v.store(c + r * v.lanes, state)
+        hidden, out = o * activation(v, code_c, state), h + r * h_row
         v.choose(whole, {1: lambda: v.store(out, hidden), 0: lambda: v.store_part(out, hidden, mask)})
         return []
 
     v.repeat(rows, [], row)
 
 
-def forget_gate_factor(s_prev: Any, f: Any) -> Any:
-    """dS/dz_f; mirrors `oracle.LSTM.back_prop_forget_gate`, whose delta is this times the gradient at S."""
-    return s_prev * sigmoid_slope(f)
+def forget_gate_factor(c_prev: Any, f: Any) -> Any:
+    """dc/dz_f; mirrors `oracle.LSTM.back_prop_forget_gate`, whose delta is this times the gradient at c."""
+    return c_prev * sigmoid_slope(f)
 
 
-def input_gate_factor(c: Any, i: Any) -> Any:
-    """dS/dz_i; mirrors `oracle.LSTM.back_prop_input_gate`."""
-    return c * sigmoid_slope(i)
+def input_gate_factor(g: Any, i: Any) -> Any:
+    """dc/dz_i; mirrors `oracle.LSTM.back_prop_input_gate`."""
+    return g * sigmoid_slope(i)
 
 
-def candidate_gate_factor(v: Machine, i: Any, c: Any, code_c: Any) -> Any:
-    """dS/dz_c; mirrors `oracle.LSTM.back_prop_candidate_gate`."""
-    return i * slope(v, code_c, c)
+def candidate_gate_factor(v: Machine, i: Any, g: Any, code_g: Any) -> Any:
+    """dc/dz_g; mirrors `oracle.LSTM.back_prop_candidate_gate`."""
+    return i * slope(v, code_g, g)
 
 
-def hidden_filter_gate_factor(hf: Any) -> Any:
+def output_gate_factor(o: Any) -> Any:
     """dHf/dz_hf; mirrors `oracle.LSTM.back_prop_hidden_filter_gate`."""
-    return sigmoid_slope(hf)
+    return sigmoid_slope(o)
 
 
 FACTORS = 6
 """Vectors that `_factors` makes of one."""
 
 
-def _factors(v: Machine, code_c: Any, code_h: Any, gates: Any, s_prev: Any, s: Any) -> list[Any]:
-    """What a step back multiplies with: dS/dz_f, dS/dz_i, dS/dz_c, dh/dz_hf, dh/dS, and F = dS/dS_prev."""
-    (f, i, c, hf), before, state = _gates(v, gates), v.load(s_prev), v.load(s)
-    filtered = activation(v, code_h, state)  # formed anew, which costs less than keeping it
+def _factors(v: Machine, code_g: Any, code_c: Any, gates: Any, c_prev: Any, c: Any) -> list[Any]:
+    """What a step back multiplies with: dc/dz_f, dc/dz_i, dc/dz_g, dh/dz_hf, dh/dc, and f = dc/dc_prev."""
+    (f, i, g, o), before, state = _gates(v, gates), v.load(c_prev), v.load(c)
+    squashed = activation(v, code_c, state)  # formed anew, which costs less than keeping it
     return [
         forget_gate_factor(before, f),
-        input_gate_factor(c, i),
-        candidate_gate_factor(v, i, c, code_c),
-        filtered * hidden_filter_gate_factor(hf),
-        hf * slope(v, code_h, filtered),
+        input_gate_factor(g, i),
+        candidate_gate_factor(v, i, g, code_g),
+        squashed * output_gate_factor(o),
+        o * slope(v, code_c, squashed),
         f,
     ]
 
 
-def _deltas(v: Machine, factors: list[Any], mask: Any, at_h: Any, delta_s: Any) -> list[Any]:
-    """Gradients at the pre-activations, given those at h, and at S in `delta_s`, which then holds that at S_prev.
+def _deltas(v: Machine, factors: list[Any], mask: Any, at_h: Any, d_c: Any) -> list[Any]:
+    """Gradients at the pre-activations, given those at h, and at c in `d_c`, which then holds that at c_prev.
 
     Where no error comes, none goes on, whatever NaN or infinity the step has computed, for it may be padding: there the
     results are -0, and an error's product that is zero is +0. Sums keep that apart; see `gradients.add_sums`.
     """
-    *of_state, to_filter, to_state, kept = factors
-    before = v.load(delta_s)
+    *of_state, to_output, to_state, forget = factors
+    before = v.load(d_c)
     no_h = v.is_zero(at_h)
-    at_s = v.select(no_h, before, v.fma(at_h, to_state, before))
-    no_s = v.is_zero(at_s)
-    v.store(delta_s, v.select(no_s, 0.0, at_s * kept))
-    through_state = [v.select(no_s, -0.0, v.fma(at_s, factor, 0.0)) for factor in of_state]
-    through_filter = v.select(no_h, -0.0, v.fma(at_h, to_filter, 0.0))
-    return [v.select(mask, delta, -0.0) for delta in [*through_state, through_filter]]
+    at_c = v.select(no_h, before, v.fma(at_h, to_state, before))
+    no_c = v.is_zero(at_c)
+    v.store(d_c, v.select(no_c, 0.0, at_c * forget))
+    through_state = [v.select(no_c, -0.0, v.fma(at_c, factor, 0.0)) for factor in of_state]
+    through_output = v.select(no_h, -0.0, v.fma(at_h, to_output, 0.0))
+    return [v.select(mask, delta, -0.0) for delta in [*through_state, through_output]]
 
 
 @operation
 def cell_backward(
-    v: Machine, code_c: Count, code_h: Count, rows: Count, units: Count, gates: Place, s_prev: Place, s: Place,
-    given: Place, given_row: Count, delta_h: Place, delta_s: Place, dz: Place,
+    v: Machine, code_g: Count, code_c: Count, rows: Count, units: Count, gates: Place, c_prev: Place, c: Place,
+    d_y: Place, d_y_row: Count, d_h: Place, d_c: Place, dz: Place,
 ) -> None:
     """One step back of one vector of units of some rows; mirrors `oracle.LSTM.back_propagate_through_time`.
 
     Parameters
     ----------
-    code_c, code_h : int
+    code_g, code_c : int
         Activation codes a0 and a1.
     rows : int
         How many rows.
     units : int
         How many of the vector's units exist; dz of the others is zero, whatever infinite inputs have made of them.
     gates : place, rows a panel's width apart
-        F, I, C, Hf of this step.
-    s_prev, s : places, rows a vector apart
+        f, i, g, o of this step.
+    c_prev, c : places, rows a vector apart
         Cell state before and after the step.
-    given : place, rows `given_row` apart
+    d_y : place, rows `d_y_row` apart
         Gradient at the hidden state h of this step from the step's output.
-    delta_h : place, rows a panel's width apart
+    d_h : place, rows a panel's width apart
         Gradient at h from the step after.
-    delta_s : place, rows a vector apart
-        Gradient that reaches S from the step after; replaced by the gradient that goes on to `s_prev`.
+    d_c : place, rows a vector apart
+        Gradient that reaches c from the step after; replaced by the gradient that goes on to `c_prev`.
     dz : place, rows a panel's width apart
         Written: the gradients at the pre-activations.
     """
     mask = v.first(units)
 
     def row(r: Any) -> list[Any]:
-        wide, narrow = r * (4 * v.lanes), r * v.lanes
-        factors = _factors(v, code_c, code_h, gates + wide, s_prev + narrow, s + narrow)
-        at_h = v.load(delta_h + wide) + v.load_part(given + r * given_row, mask)
-        for g, delta in enumerate(_deltas(v, factors, mask, at_h, delta_s + narrow)):
-            v.store(dz + (wide + g * v.lanes), delta)
+        wide, narrow = r * (WIDTH * v.lanes), r * v.lanes
+        factors = _factors(v, code_g, code_c, gates + wide, c_prev + narrow, c + narrow)
+        at_h = v.load(d_h + wide) + v.load_part(d_y + r * d_y_row, mask)
+        for k, delta in enumerate(_deltas(v, factors, mask, at_h, d_c + narrow)):
+            v.store(dz + (wide + k * v.lanes), delta)
         return []
 
     v.repeat(rows, [], row)
@@ -158,20 +162,20 @@ def cell_backward(
 
 @operation
 def cell_factors(
-    v: Machine, code_c: Count, code_h: Count, rows: Count, gates: Place, s_prev: Place, s: Place, factors: Place
+    v: Machine, code_g: Count, code_c: Count, rows: Count, gates: Place, c_prev: Place, c: Place, factors: Place
 ) -> None:
     """What many windows that step back over the same rows have in common.
 
     Parameters
     ----------
-    code_c, code_h, rows, gates, s_prev, s
+    code_g, code_c, rows, gates, c_prev, c
         As for `cell_backward`.
     factors : place, rows FACTORS vectors apart
         Written.
     """
 
     def row(r: Any) -> list[Any]:
-        found = _factors(v, code_c, code_h, gates + r * (4 * v.lanes), s_prev + r * v.lanes, s + r * v.lanes)
+        found = _factors(v, code_g, code_c, gates + r * (WIDTH * v.lanes), c_prev + r * v.lanes, c + r * v.lanes)
         for k, factor in enumerate(found):
             v.store(factors + (r * (FACTORS * v.lanes) + k * v.lanes), factor)
         return []
@@ -182,7 +186,7 @@ def cell_factors(
 @operation
 def windows_backward(
     v: Machine, windows: Count, rows: Count, apart: Count, width: Count, units: Count, own: Count, factors: Place,
-    given: Place, given_row: Count, delta_h: Place, delta_s: Place, dz: Place, sums: Place,
+    d_y: Place, d_y_row: Count, d_h: Place, d_c: Place, dz: Place, sums: Place,
 ) -> None:
     """One step back of one vector of units, in several windows; mirrors `cell_backward`, from its `cell_factors`.
 
@@ -198,34 +202,34 @@ def windows_backward(
         1 where a window's errors begin at its step, which has met no other window then; else 0.
     factors : place, rows FACTORS vectors apart
         Of all rows.
-    given, given_row
+    d_y, d_y_row
         As for `cell_backward`, of all rows; read where `own`.
-    delta_h, delta_s, dz
+    d_h, d_c, dz
         As for `cell_backward`, of the windows' rows.
     sums : place, rows a panel's width apart
         Of all rows: dz summed over windows.
     """
-    mask, given_mask = v.first(units), v.first(units * own)
+    mask, d_y_mask = v.first(units), v.first(units * own)
 
     def window(w: Any) -> list[Any]:
         def row(r: Any) -> list[Any]:
             here, there = w * apart + r, w * width + r
-            wide, total = there * (4 * v.lanes), sums + here * (4 * v.lanes)
+            wide, total = there * (WIDTH * v.lanes), sums + here * (WIDTH * v.lanes)
             of_row = factors + here * (FACTORS * v.lanes)
-            at_h = v.load(delta_h + wide) + v.load_part(given + here * given_row, given_mask)
+            at_h = v.load(d_h + wide) + v.load_part(d_y + here * d_y_row, d_y_mask)
             deltas = _deltas(
-                v, [v.load(of_row + k * v.lanes) for k in range(FACTORS)], mask, at_h, delta_s + there * v.lanes
+                v, [v.load(of_row + k * v.lanes) for k in range(FACTORS)], mask, at_h, d_c + there * v.lanes
             )
-            for g, delta in enumerate(deltas):
-                v.store(dz + (wide + g * v.lanes), delta)
+            for k, delta in enumerate(deltas):
+                v.store(dz + (wide + k * v.lanes), delta)
 
             def begin() -> None:
-                for g, delta in enumerate(deltas):
-                    v.store(total + g * v.lanes, delta)
+                for k, delta in enumerate(deltas):
+                    v.store(total + k * v.lanes, delta)
 
             def add() -> None:
-                for g, delta in enumerate(deltas):
-                    v.store(total + g * v.lanes, v.load(total + g * v.lanes) + delta)
+                for k, delta in enumerate(deltas):
+                    v.store(total + k * v.lanes, v.load(total + k * v.lanes) + delta)
 
             v.choose(own, {1: begin, 0: add})
             return []

@@ -23,7 +23,9 @@ def jit(*, device: bool = False, inline: bool = False, parallel: bool = False) -
     ----------
     device : bool
         True for a device function, which only compiled code calls; leaving out what Python would need to call it
-        takes a third off the compilation.
+        takes a third off the compilation. It allocates nothing, and counts no references: those of its arrays are its
+        caller's. (Counting, by atomic operations, took 60 ns of a step of 170, and threads that share an array would
+        get into each other's way.)
     inline : bool
         True for a device function with one or two callers, or a few lines, to become part of them before types are
         inferred: LLVM optimizes a callee once more in every function above it.
@@ -43,6 +45,7 @@ def jit(*, device: bool = False, inline: bool = False, parallel: bool = False) -
         "no_cpython_wrapper": device,
         "no_cfunc_wrapper": device,
         "inline": "always" if inline else "never",
+        "_nrt": not device,
     }
 
     def decorate(function: Function) -> Function:

@@ -11,7 +11,7 @@ from fastlstm_kernels.dense import dense_backward, dense_forward
 from fastlstm_kernels.jit import jit
 
 
-@jit(device=True)
+@jit(device=True, inline=True)
 def _matrix(flat: Array, start: int, rows: int, columns: int) -> Array:
     return flat[start : start + rows * columns].reshape(rows, columns)
 

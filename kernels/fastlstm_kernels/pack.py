@@ -1,22 +1,25 @@
 """Weights in panels, as the tile reads them, and gradients back from panels: the one place that knows the layout.
 
 With L lanes, panel p of the gates' weights holds the units p L … p L + L - 1; each of its rows is four vectors, the
-gates f, i, c, hf of these units. Its rows are the bias, then one row for each input, then one for each hidden state::
+gates f, i, g, o of these units. Its rows are the bias, then one row for each input, then one for each hidden state::
 
     panels (units / L rounded up, 1 + input + H, 4 L)
 
-Gradients of weights lie likewise. On the way back the right-hand matrices are U and W themselves: panel p holds the
-columns 4 L p …, after a row of zeros one row for each element of a row of gates (panel, gate, unit)::
+Gradients of weights have the same layout. The way back multiplies by U and W, not by their transposes. Panel p holds
+columns 4 L p to 4 L p + 4 L - 1. Row 0 is zero (it takes the bias's place); then comes one row for each
+pre-activation, ordered by panel, gate, unit::
 
     transposed (columns / 4 L rounded up, 1 + units rounded up · 4, 4 L)
 
-(or · 3: the "reference" gradient leaves the hidden filter's weights out). What a matrix lacks of a whole panel is
-zero. `order` tells where each of the gates f, i, c, hf stands among the rows of a user's weights.
+(or · 3: the "reference" gradient leaves the output gate's weights out). Incomplete panels are padded with zeros.
+
+`order` tells where each of the gates f, i, g, o stands among the rows of a user's weights.
 """
 
 from typing import Any
 
 from fastlstm_kernels.arrays import Array, Index
+from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import Count, Machine, Place, lanes, operation
 from fastlstm_kernels.threads import share, span
@@ -33,7 +36,7 @@ def panels_shape(inputs: int, size: int, dtype: Any) -> tuple[int, int, int]:
     return blocks(size, dtype), 1 + inputs + size, WIDTH * lanes(dtype)
 
 
-def transposed_shape(columns: int, size: int, dtype: Any, gates: int = WIDTH) -> tuple[int, int, int]:
+def transposed_shape(columns: int, size: int, dtype: Any, gates: int = GATES) -> tuple[int, int, int]:
     """Shape of the transposed panels of a matrix (4 size, columns), of which the first 3 or all 4 gates count."""
     width = WIDTH * lanes(dtype)
     return -(-columns // width), 1 + blocks(size, dtype) * gates * lanes(dtype), width
@@ -125,7 +128,7 @@ def _pack_worker(
     first, last = span(worker, workers, panels.shape[0])
     for p in range(first, last):
         units = min(vector, size - p * vector)
-        for g in range(WIDTH):
+        for g in range(GATES):
             row, column = order[g] * size + p * vector, g * vector
             for j in range(vector):
                 panels[p, 0, column + j] = b_ih[row + j] if j < min(units, b_ih.shape[0]) else 0
@@ -145,7 +148,7 @@ def pack(w: Array, u: Array, b: Array, order: Index, panels: Array, workers: int
     w, u, b : (4 H, input), (4 H, H) and (4 H,) arrays
         Weights.
     order : (4,) intp array
-        Where f, i, c, hf stand in them.
+        Where f, i, g, o stand in them.
     panels : array of `panels_shape`
         Written.
     workers : int
@@ -172,7 +175,7 @@ def _unpack_worker(
     first, last = span(worker, workers, panels.shape[0])
     for p in range(first, last):
         units = min(vector, size - p * vector)
-        for g in range(WIDTH):
+        for g in range(GATES):
             row, column = order[g] * size + p * vector, g * vector
             for d_b in (d_b_ih, d_b_hh):
                 for j in range(min(units, d_b.shape[0])):
@@ -181,23 +184,17 @@ def _unpack_worker(
             from_panel(d_u, row, units, 0, d_u.shape[1], panels, p, 1 + d_w.shape[1], column)
 
 
-@jit()
-def unpack(panels: Array, order: Index, d_w: Array, d_u: Array, d_b: Array, workers: int) -> None:
-    """Add gradients from panels to those of the weights; the arguments are those of `pack`."""
-    add_from_panels(panels, order, d_w, d_u, d_b, d_b[:0], workers)
-
-
 @jit(device=True, inline=True)
 def add_from_panels(
     panels: Array, order: Index, d_w: Array, d_u: Array, d_b_ih: Array, d_b_hh: Array, workers: int
 ) -> None:
-    """`unpack`, with two biases as in `pack_biased`."""
+    """Add gradients from panels to those of the weights, which `pack_biased` takes."""
     share(_unpack_worker, (panels, order, d_w, d_u, d_b_ih, d_b_hh), workers)
 
 
 @jit(device=True)
 def _transpose_worker(worker: int, workers: int, w: Array, order: Index, panels: Array) -> None:
-    size, columns, width = w.shape[0] // 4, w.shape[1], panels.shape[2]
+    size, columns, width = w.shape[0] // GATES, w.shape[1], panels.shape[2]
     vector = width // WIDTH
     count = (size + vector - 1) // vector
     gates = (panels.shape[1] - 1) // (count * vector)
@@ -214,25 +211,7 @@ def _transpose_worker(worker: int, workers: int, w: Array, order: Index, panels:
                     copy_row(columns - p * width if unit < size else 0, w, row * columns + p * width, panels, line)
 
 
-@jit()
-def pack_transposed(w: Array, order: Index, panels: Array, workers: int) -> None:
-    """A weight matrix as the right-hand matrix on the way back.
-
-    Parameters
-    ----------
-    w : (4 H, columns) array
-        U or W.
-    order : (4,) intp array
-        Where f, i, c, hf stand in its rows.
-    panels : array of `transposed_shape`
-        Written.
-    workers : int
-        Shares of the work.
-    """
-    transpose(w, order, panels, workers)
-
-
 @jit(device=True, inline=True)
 def transpose(w: Array, order: Index, panels: Array, workers: int) -> None:
-    """`pack_transposed`, for other kernels."""
+    """A weight matrix (4 H, columns), U or W, into panels of `transposed_shape`, for the way back."""
     share(_transpose_worker, (w, order, panels), workers)

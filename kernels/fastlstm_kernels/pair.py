@@ -12,21 +12,12 @@ import numpy as np
 
 from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
 from fastlstm_kernels.backward import backward_turn
-from fastlstm_kernels.forward import forward_worker
+from fastlstm_kernels.forward import forward_by_unit
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.layer import (
-    Batch,
-    Deltas,
-    Scratch,
-    Tape,
-    Weights,
-    enter,
-    enter_back,
-    leave,
-    leave_back,
-)
-from fastlstm_kernels.phases import BOARD, done, take_turn
+from fastlstm_kernels.layer import enter, enter_back, leave, leave_back
+from fastlstm_kernels.phases import SYNC_LINE, finish, next_turn
 from fastlstm_kernels.rows import times_rows
+from fastlstm_kernels.structs import Batch, Deltas, Gradients, Packed, Scratch, States, Tape, Weights
 from fastlstm_kernels.threads import share
 
 
@@ -44,34 +35,43 @@ def _hand_over(
 
 
 @jit(device=True)
-def _forward(start: int, stop: int, weights: Any, batch: Any, tape: Any, panels: Array, record: bool) -> None:
-    weights, batch, tape = Weights(*weights), Batch(*batch), Tape(*tape)
-    board = np.zeros((1, BOARD), np.int64)
-    forward_worker(
-        ZERO, ONE, True, start, stop, board, record, batch.offsets, batch.x, panels, weights.code_c, weights.code_h,
-        tape.mask, tape.gates, tape.cells, tape.hidden, tape.fed,
-    )
+def _enter(run: Any, workers: int) -> None:
+    weights, batch, states, tape, panels, _ = run
+    enter(Weights(*weights), Batch(*batch), States(*states), Tape(*tape), panels, workers)
+
+
+@jit(device=True)
+def _leave(run: Any) -> None:
+    _, batch, states, tape, _, record = run
+    leave(Batch(*batch), States(*states), Tape(*tape), record)
+
+
+@jit(device=True)
+def _forward(start: int, stop: int, run: Any, sync: Array) -> None:
+    """A turn of one layer."""
+    weights, batch, _, tape, panels, record = run
+    layer = Weights(*weights)
+    sync[:] = 0
+    packed = Packed(panels, layer.code_g, layer.code_c)
+    forward_by_unit(ZERO, ONE, start, stop, record, packed, Batch(*batch), Tape(*tape), sync)
 
 
 @jit(device=True)
 def _forward_worker(
-    worker: int, workers: int, first: Any, second: Any, turns: Index, chained: bool, between: Array, board: Array
+    worker: int, workers: int, first: Any, second: Any, turns: Index, chained: bool, between: Array, sync: Array
 ) -> None:
-    weights, batch, _, tape, panels, record = first
-    above, batch_above, _, tape_above, panels_above, _ = second
-    hidden, offsets = Tape(*tape).hidden, Batch(*batch).offsets
-    turn = take_turn(board, worker, workers, turns.shape[0], chained)
+    offsets, hidden, taken = Batch(*first[1]).offsets, Tape(*first[3]).hidden, Batch(*second[1]).x
+    turn = next_turn(sync, worker, workers, turns.shape[0], chained)
     while turn >= 0:
         k, layer = turn // 2, turn % 2
         start, stop = turns[k, 0], turns[k, 1]
         if layer == 0:
-            _forward(start, stop, weights, batch, tape, panels, record)
-            row = hidden.shape[0] - offsets[-1]
-            _hand_over(start, stop, offsets, hidden, row, between, Batch(*batch_above).x)
+            _forward(start, stop, first, sync[2:3])
+            _hand_over(start, stop, offsets, hidden, hidden.shape[0] - offsets[-1], between, taken)
         else:
-            _forward(start, stop, above, batch_above, tape_above, panels_above, record)
-        done(board, layer, k)
-        turn = take_turn(board, worker, workers, turns.shape[0], chained)
+            _forward(start, stop, second, sync[3:])
+        finish(sync, layer, k)
+        turn = next_turn(sync, worker, workers, turns.shape[0], chained)
 
 
 @jit()
@@ -93,47 +93,56 @@ def forward_pair(first: Any, second: Any, turns: Index, chained: bool, between: 
     workers : int
         Shares of the work; in the loop over time it has at most two.
     """
-    for weights, batch, states, tape, panels, _ in (first, second):
-        enter(weights, batch, states, tape, panels, workers)
-    board = np.zeros((2, BOARD), np.int64)
-    share(_forward_worker, (first, second, turns, chained, between, board), min(workers, 2))
-    for _, batch, states, tape, _, record in (first, second):
-        leave(batch, states, tape, record)
+    _enter(first, workers)
+    _enter(second, workers)
+    sync = np.zeros((4, SYNC_LINE), np.int64)  # the layers', and their steps'
+    share(_forward_worker, (first, second, turns, chained, between, sync), min(workers, 2))
+    _leave(first)
+    _leave(second)
 
 
 @jit(device=True)
-def _backward(
-    start: int, stop: int, begin: int, end: int, weights: Any, batch: Any, tape: Any, deltas: Any, scratch: Any
-) -> None:
-    weights, batch, tape, deltas, scratch = (
-        Weights(*weights), Batch(*batch), Tape(*tape), Deltas(*deltas), Scratch(*scratch)
+def _enter_back(run: Any, workers: int) -> None:
+    weights, batch, _, deltas, _, scratch = run
+    enter_back(Weights(*weights), Batch(*batch).places, Deltas(*deltas), Scratch(*scratch), workers)
+
+
+@jit(device=True)
+def _leave_back(run: Any, workers: int) -> None:
+    weights, batch, _, deltas, gradients, scratch = run
+    work = Scratch(*scratch)
+    leave_back(
+        Weights(*weights).order, Batch(*batch).places, Deltas(*deltas), Gradients(*gradients), work.d_h, work.d_c,
+        work.d_panels, workers,
     )
-    backward_turn(
-        start, stop, begin, end, batch.offsets, scratch.transposed_u, scratch.transposed_w, weights.code_c,
-        weights.code_h, tape.mask, batch.x, tape.gates, tape.cells, tape.fed, deltas.d_y, scratch.delta_h,
-        scratch.delta_s, scratch.dz, scratch.sums, deltas.d_x, scratch.scratch[0],
-    )
+
+
+@jit(device=True)
+def _backward(start: int, stop: int, chunk: tuple[int, int], run: Any) -> None:
+    """A turn of one layer."""
+    weights, batch, tape, deltas, _, scratch = run
+    layer = Weights(*weights)
+    codes = layer.code_g, layer.code_c
+    backward_turn(start, stop, chunk, codes, Batch(*batch), Tape(*tape), Deltas(*deltas), Scratch(*scratch))
 
 
 @jit(device=True)
 def _backward_worker(
-    worker: int, workers: int, first: Any, second: Any, turns: Index, chained: bool, between: Array, board: Array
+    worker: int, workers: int, first: Any, second: Any, turns: Index, chained: bool, between: Array, sync: Array
 ) -> None:
-    weights, batch, tape, deltas, _, scratch = first
-    below, batch_below, tape_below, deltas_below, _, scratch_below = second
-    offsets, d_x, many = Batch(*batch).offsets, Deltas(*deltas).d_x, turns.shape[0]
-    turn = take_turn(board, worker, workers, many, chained)
+    offsets, d_x, d_y, many = Batch(*first[1]).offsets, Deltas(*first[3]).d_x, Deltas(*second[3]).d_y, turns.shape[0]
+    turn = next_turn(sync, worker, workers, many, chained)
     while turn >= 0:
         k, layer = turn // 2, turn % 2
         n = many - 1 - k
-        start, stop, begin, end = turns[n, 0], turns[n, 1], turns[n, 2], turns[n, 3]
+        start, stop, chunk = turns[n, 0], turns[n, 1], (turns[n, 2], turns[n, 3])
         if layer == 0:
-            _backward(start, stop, begin, end, weights, batch, tape, deltas, scratch)
-            _hand_over(start, stop, offsets, d_x, ZERO, between, Deltas(*deltas_below).d_y)
+            _backward(start, stop, chunk, first)
+            _hand_over(start, stop, offsets, d_x, ZERO, between, d_y)
         else:
-            _backward(start, stop, begin, end, below, batch_below, tape_below, deltas_below, scratch_below)
-        done(board, layer, k)
-        turn = take_turn(board, worker, workers, many, chained)
+            _backward(start, stop, chunk, second)
+        finish(sync, layer, k)
+        turn = next_turn(sync, worker, workers, many, chained)
 
 
 @jit()
@@ -148,10 +157,9 @@ def backward_pair(first: Any, second: Any, turns: Index, chained: bool, between:
         As for `forward_pair`, the turns from the last to the first: what the first layer sends to its inputs becomes
         the `d_y` of the second.
     """
-    for weights, batch, _, deltas, _, scratch in (first, second):
-        enter_back(weights, batch, deltas, scratch, workers)
-    board = np.zeros((2, BOARD), np.int64)
-    share(_backward_worker, (first, second, turns, chained, between, board), min(workers, 2))
-    for weights, batch, _, deltas, gradients, scratch in (first, second):
-        work = Scratch(*scratch)
-        leave_back(weights, batch, deltas, gradients, work.delta_h, work.delta_s, work.sums, workers)
+    _enter_back(first, workers)
+    _enter_back(second, workers)
+    sync = np.zeros((2, SYNC_LINE), np.int64)
+    share(_backward_worker, (first, second, turns, chained, between, sync), min(workers, 2))
+    _leave_back(first, workers)
+    _leave_back(second, workers)

@@ -1,7 +1,7 @@
 """Phases: how the workers of one parallel region wait for each other.
 
-Where a step needs all of the step before, the work goes in phases, each in as many parts as there are workers: `take`
-a part, do it, say so with `done`, until nothing is left. Nobody enters a phase before the last one has ended. Going
+Where a step needs all of the step before, the work goes in phases, each in as many parts as there are workers: ask for
+the `next_part`, do it, `finish` it, until nothing is left. Nobody enters a phase before the last one has ended. Going
 from one phase to the next costs 0.1 to 0.2 µs, where a region of its own costs 2 to 5.
 
 A part whose worker has not come (its thread sleeps, or does another worker's work first, as a threading layer may
@@ -27,8 +27,8 @@ _X86 = _TRIPLE.startswith(("x86_64", "i686"))
 _ARM = _TRIPLE.startswith(("aarch64", "arm64"))
 _INT = ir.IntType(64)
 
-BOARD = 32
-"""Elements of a worker's line on the board: two pairs of cache lines."""
+SYNC_LINE = 32
+"""Elements of a worker's line in `sync`, where workers tell each other how far they are: two pairs of cache lines."""
 
 _TAKEN, _DONE = intp(0), intp(16)
 """Where, in a part's line, the number of phases stands that were taken and done. Others only watch the second."""
@@ -40,35 +40,35 @@ _RESTLESS = 2000
 """Looks after which a waiting thread offers its core to others."""
 
 
-def _at(builder: Any, signature: Any, context: Any, board: Any, index: Any) -> Any:
-    return builder.gep(make_array(signature.args[0])(context, builder, board).data, [index])
+def _at(builder: Any, signature: Any, context: Any, sync: Any, index: Any) -> Any:
+    return builder.gep(make_array(signature.args[0])(context, builder, sync).data, [index])
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _emit_exchange(typingctx: Any, board: Any, index: Any, old: Any) -> Any:
+def _emit_exchange(typingctx: Any, sync: Any, index: Any, old: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place = _at(builder, signature, context, args[0], args[1])
         result = builder.cmpxchg(place, args[2], builder.add(args[2], _INT(1)), "acq_rel", "monotonic")
         return builder.extract_value(result, 1)
 
-    return types.boolean(board, types.intp, types.intp), codegen
+    return types.boolean(sync, types.intp, types.intp), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _emit_read(typingctx: Any, board: Any, index: Any) -> Any:
+def _emit_read(typingctx: Any, sync: Any, index: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load_atomic(_at(builder, signature, context, *args), "acquire", 8)
 
-    return types.intp(board, types.intp), codegen
+    return types.intp(sync, types.intp), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _emit_write(typingctx: Any, board: Any, index: Any, value: Any) -> Any:
+def _emit_write(typingctx: Any, sync: Any, index: Any, value: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.store_atomic(args[2], _at(builder, signature, context, args[0], args[1]), "release", 8)
         return context.get_dummy_value()
 
-    return types.void(board, types.intp, types.intp), codegen
+    return types.void(sync, types.intp, types.intp), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -90,20 +90,20 @@ def _emit_rest(typingctx: Any, looks: Any) -> Any:
     return types.void(types.intp), codegen
 
 
-def _exchange_in_python(board: Array, index: int, old: int) -> bool:
-    if board.flat[index] != old:
+def _exchange_in_python(sync: Array, index: int, old: int) -> bool:
+    if sync.flat[index] != old:
         return False
-    board.flat[index] = old + 1
+    sync.flat[index] = old + 1
     return True
 
 
-def _write_in_python(board: Array, index: int, value: int) -> None:
-    board.flat[index] = value
+def _write_in_python(sync: Array, index: int, value: int) -> None:
+    sync.flat[index] = value
 
 
 if numba.config.DISABLE_JIT:
     _exchange: Any = _exchange_in_python
-    _read: Any = lambda board, index: int(board.flat[index])  # noqa: E731
+    _read: Any = lambda sync, index: int(sync.flat[index])  # noqa: E731
     _write: Any = _write_in_python
     _rest: Any = lambda looks: None  # noqa: E731
 else:
@@ -111,34 +111,27 @@ else:
 
 
 @jit(device=True)
-def clear(board: Array) -> None:
-    """Make a board ready; before the region begins."""
-    for part in range(board.shape[0]):
-        board[part, _TAKEN] = board[part, _DONE] = 0
-
-
-@jit(device=True)
-def take(board: Array, worker: int, workers: int, phase: int) -> int:
+def next_part(sync: Array, worker: int, workers: int, phase: int) -> int:
     """The next part of a phase that a worker is to do, or -1 once all of them are done.
 
     Parameters
     ----------
-    board : (workers, BOARD) int64 array
-        Cleared before the first phase.
+    sync : (workers, SYNC_LINE) int64 array
+        Zeros before the first phase.
     worker, workers : int
         Who asks, of how many; there are as many parts as workers, and a worker's own comes first.
     phase : int
         0, 1, 2, … in turn; every worker goes through all of them.
     """
-    if _exchange(board, worker * BOARD + _TAKEN, phase):
+    if _exchange(sync, worker * SYNC_LINE + _TAKEN, phase):
         return worker
     looks = 0
     while True:
         waits = False
         for part in range(workers):
-            if _read(board, part * BOARD + _DONE) <= phase:
+            if _read(sync, part * SYNC_LINE + _DONE) <= phase:
                 waits = True
-                if looks >= PATIENCE and _exchange(board, part * BOARD + _TAKEN, phase):
+                if looks >= PATIENCE and _exchange(sync, part * SYNC_LINE + _TAKEN, phase):
                     return part
         if not waits:
             return -1
@@ -147,19 +140,19 @@ def take(board: Array, worker: int, workers: int, phase: int) -> int:
 
 
 @jit(device=True, inline=True)
-def done(board: Array, part: int, phase: int) -> None:
+def finish(sync: Array, part: int, phase: int) -> None:
     """Say that a part of a phase is done."""
-    _write(board, part * BOARD + _DONE, phase + 1)
+    _write(sync, part * SYNC_LINE + _DONE, phase + 1)
 
 
 @jit(device=True)
-def take_turn(board: Array, worker: int, workers: int, turns: int, chained: bool) -> int:
-    """The next turn of one of two layers that a worker is to do, or -1 once both have had theirs; `done` ends it.
+def next_turn(sync: Array, worker: int, workers: int, turns: int, chained: bool) -> int:
+    """The next turn of one of two layers that a worker is to do, or -1 once both have had theirs; `finish` ends it.
 
     Parameters
     ----------
-    board : (2, BOARD) int64 array
-        Cleared before the first turn; a line for each layer.
+    sync : (2 or more, SYNC_LINE) int64 array
+        Zeros before the first turn; a line for each layer.
     worker, workers : int
         Who asks, of how many. Worker 0 has the first layer and worker 1 the second, whose weights its cache then
         holds; the other one's turns are taken over where it has not come.
@@ -178,13 +171,13 @@ def take_turn(board: Array, worker: int, workers: int, turns: int, chained: bool
         left = False
         for k in range(2):
             layer = (worker + k) % 2
-            turn: int = _read(board, layer * BOARD + _DONE)
+            turn: int = _read(sync, layer * SYNC_LINE + _DONE)
             if turn == turns:
                 continue
             left = True
-            ready = layer == 0 or not chained or _read(board, _DONE) > turn
+            ready = layer == 0 or not chained or _read(sync, _DONE) > turn
             mine = k == 0 or workers == 1 or looks >= PATIENCE
-            if ready and mine and _exchange(board, layer * BOARD + _TAKEN, turn):
+            if ready and mine and _exchange(sync, layer * SYNC_LINE + _TAKEN, turn):
                 return 2 * turn + layer
         if not left:
             return -1

@@ -14,7 +14,7 @@ from fastlstm_kernels.tile import WIDTH, product
 @operation
 def _step_rows(
     v: Machine, rows: Count, first: Count, last: Count, inputs: Count, size: Count, x: Place, h_prev: Place,
-    panels: Place, panel: Count, z: Place, z_panel: Count, s: Place, s_panel: Count, h: Place,
+    panels: Place, panel: Count, z: Place, z_panel: Count, c: Place, c_panel: Count, h: Place,
 ) -> None:
     """One step of some rows and of panels first to last - 1; see `forward.step_tiles`.
 
@@ -27,7 +27,7 @@ def _step_rows(
         v.shared(product, many, WIDTH, bias, 0, x + row * inputs, inputs, 1, 1, 0, inputs, bias + width, place, width)
 
     recurrent = panels + (inputs + 1) * width
-    step_tiles(v, TANH, TANH, rows, first, last, size, h_prev, recurrent, panel, z, z_panel, s, s, s_panel, h, begin)
+    step_tiles(v, TANH, TANH, rows, first, last, size, h_prev, recurrent, panel, z, z_panel, c, c, c_panel, h, begin)
 
 
 @jit(device=True)

@@ -8,9 +8,9 @@ Right-hand matrices come in panels of `WIDTH` = 4 vectors (of LSTM gates: the fo
 one step along the common dimension reads one short run of memory; see `pack`.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from fastlstm_kernels.arrays import Array
+from fastlstm_kernels.arrays import ONE, ZERO, Array
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import REGISTERS, VECTOR_BYTES, Count, Machine, Place, operation
 
@@ -113,56 +113,105 @@ def _piece(
     each_tile(v, rows, of_tile)
 
 
+class Left(NamedTuple):
+    """Left-hand matrix. Its element (r, o · inner + i) is ``array[at + r row + o outer_row + i k]``."""
+
+    array: Array
+    at: int
+    row: int
+    k: int
+    outer: int
+    outer_row: int
+    inner: int
+
+
+class Panels(NamedTuple):
+    """Panels first to last - 1 of a right-hand matrix. Row k of panel p: ``array[at + p panel + k · WIDTH lanes:]``."""
+
+    array: Array
+    at: int
+    panel: int
+    first: int
+    last: int
+
+
+class Result(NamedTuple):
+    """Where a product goes. Row r of panel p is ``array[at + p panel + r row:]``."""
+
+    array: Array
+    at: int
+    row: int
+    panel: int
+
+
+@jit(device=True, inline=True)
+def matrix_rows(a: Array, row: int) -> Left:
+    """The rows of a matrix from `row` on."""
+    columns = a.shape[1]
+    return Left(a, row * columns, columns, ONE, ONE, ZERO, columns)
+
+
+@jit(device=True, inline=True)
+def gate_rows(dz: Array, row: int, gates: int) -> Left:
+    """The rows of gates (panel, row, element) from `row` on, of which so many elements of each panel count."""
+    width = dz.shape[2]
+    return Left(dz, row * width, width, ONE, dz.shape[0], dz.shape[1] * width, gates)
+
+
+@jit(device=True, inline=True)
+def panel_range(panels: Array, row: int, first: int, last: int) -> Panels:
+    """Panels first to last - 1 (panel, row, element), from `row` on."""
+    width = panels.shape[2]
+    return Panels(panels, row * width, panels.shape[1] * width, first, last)
+
+
+@jit(device=True, inline=True)
+def panel_rows(z: Array, row: int) -> Result:
+    """A result (panel, row, element), from `row` on."""
+    width = z.shape[2]
+    return Result(z, row * width, width, z.shape[1] * width)
+
+
 @jit(device=True)
-def multiply(
-    a: Array, a_at: int, a_row: int, a_k: int, outer: int, a_outer: int, inner: int, rows: int, b: Array, b_at: int,
-    b_panel: int, first: int, last: int, columns: int, fresh: bool, c: Array, c_at: int, c_row: int, c_panel: int,
-) -> None:
+def multiply(a: Left, rows: int, b: Panels, columns: int, overwrite: bool, c: Result) -> None:
     """Product of some rows with some panels, added to the result or replacing it.
 
-    All places and strides are in elements of the flat arrays. Element (r, k) of the left-hand matrix, with
-    k = o · inner + i, is ``a[a_at + r a_row + o a_outer + i a_k]``.
+    All places and strides are in elements of the flat arrays.
 
     Parameters
     ----------
-    a : array
+    a : Left
         Left-hand matrix, `rows` by outer · inner.
-    a_at, a_row, a_k, outer, a_outer, inner : int
-        Where it lies.
     rows : int
         How many rows.
-    b : array
-        Panels: row k of panel p is ``b[b_at + p b_panel + k · WIDTH lanes:]``.
-    b_at, b_panel, first, last : int
-        Where the panels lie, and which to take.
+    b : Panels
+        Which panels to take.
     columns : int
         How many columns of all panels count. Vectors behind them may be left as they are.
-    fresh : bool
+    overwrite : bool
         True to start each row from the row of the panel before its row 0 (a bias, or zeros); false to add to `c`.
-    c : array
-        Result: row r of panel p is ``c[c_at + p c_panel + r c_row:]``.
-    c_at, c_row, c_panel : int
-        Where it lies.
+    c : Result
+        Where it goes.
 
     Notes
     -----
     2 rows · outer · inner · (last - first) · WIDTH · lanes flops. Each element is one sum along k in rising order,
     whatever the rows and panels computed with it.
     """
-    vector = VECTOR_BYTES // b.itemsize
+    vector = VECTOR_BYTES // b.array.itemsize
     width = WIDTH * vector
-    depth = max(1, PANEL_BYTES // (width * b.itemsize))
-    stride = max(1, depth // inner)
+    depth = max(1, PANEL_BYTES // (width * b.array.itemsize))
+    stride = max(1, depth // a.inner)
     for chunk in range(0, rows, CHUNK):
-        many = min(CHUNK, rows - chunk)
-        for o in range(0, outer, stride):
-            for k in range(0, inner, depth):
-                begins = fresh and o == 0 and k == 0
-                for p in range(first, last):
+        count = min(CHUNK, rows - chunk)
+        for o in range(0, a.outer, stride):
+            for k in range(0, a.inner, depth):
+                begins = overwrite and o == 0 and k == 0
+                for p in range(b.first, b.last):
                     needed = (columns - p * width + vector - 1) // vector
-                    line = b_at + p * b_panel + (o * inner + k) * width
                     _piece(
-                        many, needed, a, a_at + chunk * a_row + o * a_outer + k * a_k, a_row, a_k,
-                        min(stride, outer - o), a_outer, min(depth, inner - k), b, line, begins,
-                        c, c_at + p * c_panel + chunk * c_row, c_row,
+                        count, needed, a.array, a.at + chunk * a.row + o * a.outer_row + k * a.k, a.row, a.k,
+                        min(stride, a.outer - o), a.outer_row, min(depth, a.inner - k), b.array,
+                        b.at + p * b.panel + (o * a.inner + k) * width, begins, c.array,
+                        c.at + p * c.panel + chunk * c.row, c.row,
                     )

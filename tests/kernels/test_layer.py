@@ -8,8 +8,8 @@ from fastlstm import nn
 from fastlstm.engine.batch import RaggedBatch
 from fastlstm.engine.direction import Direction, Recorded, nothing
 from fastlstm_kernels.activations import TANH
-from fastlstm_kernels.layer import Batch as Rows
-from fastlstm_kernels.layer import Deltas, Gradients, Scratch, States, Tape, Weights, Window
+from fastlstm_kernels.structs import Batch as Rows
+from fastlstm_kernels.structs import Deltas, Gradients, Scratch, States, Tape, Weights, Window
 from tests.tools.loops import both
 from tests.tools.stacks import by_oracle, close
 
@@ -59,4 +59,4 @@ def test_the_classes_name_what_the_engine_gives(rng):
         assert type(values) is tuple, kind
         assert len(values) == len(kind._fields), kind
     assert Tape(*run.tape).hidden.shape == (14, 5)
-    assert Scratch(*back.scratch).scratch.shape[0] == 2
+    assert Scratch(*back.scratch).work.shape[0] == 2

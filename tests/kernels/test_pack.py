@@ -2,11 +2,12 @@
 
 import inspect
 
+import numba
 import numpy
 import pytest
 
 import fastlstm_kernels as kernels
-from fastlstm_kernels.pack import panels_shape, transposed_shape
+from fastlstm_kernels.pack import add_from_panels, panels_shape, transpose, transposed_shape
 from fastlstm_kernels.simd import lanes
 
 both = pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
@@ -18,7 +19,7 @@ def python(kernel):
     return getattr(kernel, "py_func", kernel)
 
 
-@pytest.mark.parametrize("name", [name for name in kernels.__all__ if name != "unpack"])  # it refers to `pack`
+@pytest.mark.parametrize("name", kernels.__all__)
 def test_a_kernels_docstring_names_every_argument(name):
     function = python(getattr(kernels, name))
     headings = [line.split(" : ")[0] for line in inspect.getdoc(function).splitlines() if not line.startswith(" ")]
@@ -29,6 +30,16 @@ def test_every_public_kernel_is_listed():
     assert kernels.__all__ == sorted(kernels.__all__)
     found = {name for name, value in vars(kernels).items() if callable(value) and not name.startswith("_")}
     assert found == set(kernels.__all__)
+
+
+@numba.njit
+def transposed(matrix, order, panels, workers):
+    transpose(matrix, order, panels, workers)
+
+
+@numba.njit
+def unpacked(panels, order, d_w, d_u, d_b, workers):
+    add_from_panels(panels, order, d_w, d_u, d_b, d_b[:0], workers)
 
 
 def weights(rng, inputs, size, dtype):
@@ -65,7 +76,7 @@ def test_transposed_panels_hold_rows_of_the_matrix(rng, dtype, inputs, size, wor
     given, vector = weights(rng, inputs, size, dtype), lanes(dtype)
     for matrix in given[:2]:
         panels = numpy.full(transposed_shape(matrix.shape[1], size, dtype, gates), numpy.nan, dtype)
-        kernels.pack_transposed(matrix, ORDER, panels, workers)
+        transposed(matrix, ORDER, panels, workers)
         wanted = numpy.zeros((panels.shape[1], panels.shape[0] * panels.shape[2]), dtype)
         for g, rows in enumerate(gates_of(matrix, size)[:gates]):
             for unit in range(size):
@@ -83,6 +94,6 @@ def test_gradients_come_back_from_panels_and_are_added(rng, dtype, inputs, size,
     kernels.pack(*given, ORDER, panels, 1)
     before = [rng.integers(-9, 9, a.shape).astype(dtype) for a in given]
     sums = [a.copy() for a in before]
-    kernels.unpack(panels, ORDER, *sums, workers)
+    unpacked(panels, ORDER, *sums, workers)
     for found, start, added in zip(sums, before, given, strict=True):
         numpy.testing.assert_array_equal(found, start + added)

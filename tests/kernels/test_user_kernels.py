@@ -9,7 +9,6 @@ from fastlstm import nn
 from fastlstm.engine.vectors import from_vectors
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.pack import panels_shape
-from fastlstm_kernels.phases import BOARD
 from tests.tools import processes
 from tests.tools.helpers import JIT_OFF
 
@@ -68,8 +67,8 @@ def test_an_lstm_runs_over_a_sequence_in_a_users_function(layer, x, parallel):
     @numba.njit(nogil=True, parallel=parallel)
     def run(x, w, u, b, order, panels, offsets, z, cells, hidden):
         kernels.pack(w, u, b, order, panels, 2)
-        board, mask = numpy.zeros((2, BOARD), numpy.int64), numpy.zeros((0, H), hidden.dtype)
-        kernels.forward(x, offsets, panels, TANH, TANH, False, mask, z, cells, hidden, hidden, board, 2)
+        mask = numpy.zeros((0, H), hidden.dtype)
+        kernels.forward(x, offsets, panels, TANH, TANH, False, mask, z, cells, hidden, hidden, 2)
         return hidden.sum()
 
     w, u, b, panels = weights(layer)
@@ -119,7 +118,6 @@ import numba, numpy
 import fastlstm_kernels as kernels
 from fastlstm import nn
 from fastlstm_kernels.activations import TANH
-from fastlstm_kernels.phases import BOARD
 
 @numba.njit(nogil=True, cache=True)
 def stepped(x, panels, z, cells, hidden):
@@ -128,8 +126,8 @@ def stepped(x, panels, z, cells, hidden):
 
 @numba.njit(nogil=True, cache=True)
 def at_once(x, offsets, panels, z, cells, hidden, workers):
-    board, mask = numpy.zeros((workers, BOARD), numpy.int64), numpy.zeros((0, hidden.shape[1]), hidden.dtype)
-    kernels.forward(x, offsets, panels, TANH, TANH, False, mask, z, cells, hidden, hidden, board, workers)
+    mask = numpy.zeros((0, hidden.shape[1]), hidden.dtype)
+    kernels.forward(x, offsets, panels, TANH, TANH, False, mask, z, cells, hidden, hidden, workers)
 
 layer, x = nn.LSTM(3, 19, seed=0), numpy.ones((4, 2, 3), numpy.float32)
 panels, wanted = layer.panels(), layer(x)[0]

@@ -24,7 +24,6 @@ from fastlstm.engine import cores, overlap, workspace
 from fastlstm.nn import stepper
 from fastlstm.train import SGD, Adam, CrossEntropy, Huber, RMSprop, SquaredError
 from fastlstm_kernels import claim
-from fastlstm_kernels.phases import BOARD
 
 PAGE = mmap.PAGESIZE
 
@@ -70,10 +69,6 @@ class Watch:
                 return
             if name == "layer_forward":
                 self._forward(*args)
-            if name == "layer_backward":
-                self._backward(*args)
-            if name == "layer_truncated_backward":
-                self._truncated(*args)
             copies = self._called(name, kernel, args)
             for array, copy in zip(arrays_of(args), arrays_of(copies), strict=True):
                 # A changed one only: the caller may have given two views of one array.
@@ -96,45 +91,10 @@ class Watch:
         (w, u, b, _, order, *codes), (x, offsets, *_), (record, workers) = weights, batch, rest
         b = b if b.size else numpy.zeros(len(w), w.dtype)
         self._alone("pack", w, u, b, order, panels, workers)
-        self._alone("forward", x, offsets, panels, *codes, record, tape[4], *tape[:4], board(workers), workers)
-
-    def _backward(
-        self, weights: Any, batch: Any, tape: Any, deltas: Any, gradients: Any, work: Any, workers: int
-    ) -> None:
-        (_, u, b, _, order, *codes), (x, offsets, *_), (gates, cells, _, fed, mask) = weights, batch, tape
-        transposed_u, transposed_w, delta_h, delta_s, dz, sums, scratch = work
-        self._alone("pack_transposed", u, order, transposed_u, workers)
-        run = (offsets, transposed_u, transposed_w, *codes, mask, x, gates, cells, fed)
-        self._alone(
-            "backward", *run, deltas[0], delta_h, delta_s, dz, sums, deltas[3], scratch, board(workers), workers
-        )
-        of_bias = gradients[2] if b.size else numpy.zeros(len(u), u.dtype)
-        self._alone("unpack", sums, order, *gradients[:2], of_bias, workers)
-        end = min(1, len(offsets) - 1)
-        self._alone(
-            "weight_gradients", 0, end, offsets, x, fed, numpy.ones_like(dz), transposed_w, sums, deltas[3], scratch,
-            workers,
-        )
-
-    def _truncated(
-        self, weights: Any, batch: Any, tape: Any, deltas: Any, gradients: Any, work: Any, window: Any, workers: int
-    ) -> None:
-        codes, offsets = weights[-2:], batch[1]
-        (gates, cells, _, fed, mask), (transposed_u, transposed_w, delta_h, delta_s, dz, sums, scratch) = tape, work
-        truncate, stride, initial_h, initial_s, *stores = window
-        self._alone(
-            "truncated_backward", offsets, truncate, stride, transposed_u, transposed_w, *codes, mask, batch[0], gates,
-            cells, fed, deltas[0], delta_h, delta_s, initial_h, initial_s, *stores[:3], dz, stores[3], sums, deltas[3],
-            scratch, board(workers), workers,
-        )
+        self._alone("forward", x, offsets, panels, *codes, record, tape[4], *tape[:4], workers)
 
     def _alone(self, name: str, *args: Any) -> None:
         self._called(name, getattr(kernels, name).kernel, args)
-
-
-def board(workers: int) -> Any:
-    """What workers of a kernel write to each other."""
-    return numpy.zeros((workers, BOARD), numpy.int64)
 
 
 def arrays_of(args: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from fastlstm import nn, oracle
-from fastlstm_kernels.layer import Tape
+from fastlstm_kernels.structs import Tape
 from tests.tools.helpers import JIT_OFF
 
 
