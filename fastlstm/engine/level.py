@@ -134,15 +134,8 @@ class Level:
         return self._turns
 
     def _between(self, between: Array | None) -> Array:
-        return self.directions[0].nothing if between is None else between
+        return self.directions[0].no_mask if between is None else between
 
     def _handed(self, rows: Array, between: Array | None) -> Array:
         """Where a layer of a chain finds what the other gives it."""
         return rows if between is None else empty(rows.shape, rows.dtype)
-
-
-def states_of(first: int, count: int, h: Array, c: Array, h_other: Array, c_other: Array) -> list[Arrays]:
-    """Of arrays (layers, ...) those of so many layers; the first two may have no layers, and stand for each then."""
-    if not len(h):
-        return [(h, c, h_other[k], c_other[k]) for k in range(first, first + count)]
-    return [(h[k], c[k], h_other[k], c_other[k]) for k in range(first, first + count)]

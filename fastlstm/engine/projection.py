@@ -77,26 +77,26 @@ class ProjectedLevel:
         there = batch.first_rows()
         wide, within = [], []
         for x, state, direction in zip(inputs, states, level.directions, strict=True):
-            h_0, c_0, h_n, c_n = state
+            h_0, c_0, _, c_n, k = state
             both = numpy.zeros((batch.rows, direction.inputs), x.dtype)
             both[:, : x.shape[1]] = x
             if len(h_0):
-                both[:there, x.shape[1] :] = h_0[batch.places[:there]]
+                both[:there, x.shape[1] :] = h_0[k, batch.places[:there]]
             wide.append(both)
-            within.append((direction.nothing, c_0, numpy.empty_like(c_n), c_n))
+            within.append((direction.no_states, c_0, numpy.empty_like(c_n), c_n, k))
         runs = level.forward(wide, within)
         del wide
         hidden = [run.hidden for run in runs]
         if not self._record:
             runs = []  # which lets go of their inputs
         outputs = []
-        for layer, (h_0, _, h_n, _) in zip(self._layers, states, strict=True):
+        for layer, (h_0, _, h_n, _, k) in zip(self._layers, states, strict=True):
             own = hidden.pop(0)
             projected = empty((len(own), len(layer.projection)), h_n.dtype)
-            projected[: batch.batch] = h_0[batch.places] if len(h_0) else 0
+            projected[: batch.batch] = h_0[k, batch.places] if len(h_0) else 0
             output = projected[batch.batch :]
             linear(own[batch.batch :], layer.projection, output, self._n_threads)
-            h_n[batch.places] = projected[batch.ends]
+            h_n[k, batch.places] = projected[batch.ends]
             outputs.append(output)
         return outputs, runs
 
@@ -109,14 +109,16 @@ class ProjectedLevel:
             d_states = numpy.zeros((batch.batch + batch.rows, len(layer.projection)), hidden.dtype)
             d_states[batch.batch :] = given.d_y
             if len(given.d_h_n):
-                d_states[batch.ends] += given.d_h_n[batch.places]
+                d_states[batch.ends] += given.d_h_n[given.layer, batch.places]
             d_hidden = numpy.empty_like(hidden)
             layer.d_projection[...] += linear_gradients(
                 d_states[batch.batch :], hidden, layer.projection, d_hidden, self._n_threads
             )
             d_wide = empty((batch.rows, direction.inputs), hidden.dtype)
-            d_h_0 = numpy.empty((batch.batch, direction.size), hidden.dtype)
-            within.append((d_hidden, direction.nothing, given.d_c_n, d_wide, d_h_0, given.d_c_0))
+            d_h_0 = numpy.empty_like(given.d_c_0)
+            within.append(
+                (d_hidden, d_wide, direction.no_states, given.d_c_n, d_h_0, given.d_c_0, given.layer)
+            )
         level.backward(recorded, within)
         for layer, delta, inner, direction in zip(self._layers, deltas, within, level.directions, strict=True):
             self._add(layer, direction, structs.Deltas(*inner).d_x, structs.Deltas(*delta))
@@ -135,8 +137,9 @@ class ProjectedLevel:
             if len(bias):
                 bias += inner.d_b_ih
         there = batch.first_rows()
-        delta.d_x[...], delta.d_h_0[...] = d_wide[:, :inputs], 0
-        delta.d_h_0[batch.places[:there]] = d_wide[:there, inputs:]
+        d_h_0 = delta.d_h_0[delta.layer]
+        delta.d_x[...], d_h_0[...] = d_wide[:, :inputs], 0
+        d_h_0[batch.places[:there]] = d_wide[:there, inputs:]
         if len(delta.d_h_n):
             ended = batch.places[there:]  # sequences without a step end where they begin
-            delta.d_h_0[ended] = delta.d_h_n[ended]
+            d_h_0[ended] = delta.d_h_n[delta.layer, ended]

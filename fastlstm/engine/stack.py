@@ -10,7 +10,7 @@ from fastlstm.engine import overlap
 from fastlstm.engine.batch import Batch
 from fastlstm.engine.cores import available
 from fastlstm.engine.direction import Direction, Recorded
-from fastlstm.engine.level import Level, states_of
+from fastlstm.engine.level import Level
 from fastlstm.engine.projection import Projected, ProjectedLevel
 from fastlstm.engine.workspace import empty
 from fastlstm_kernels import structs
@@ -113,7 +113,7 @@ class Stack:
         first, states = 0, None  # the array that x is a part of
         for level in self._together():
             count = len(level.directions)
-            given = states_of(first, count, *initial, *final)
+            given = [(*initial, *final, k) for k in range(first, first + count)]
             first += count
             if self._directions == 2:
                 runs = level.forward([x, self.batch.reversed(x)], given)
@@ -166,7 +166,8 @@ class Stack:
             inputs = [x, self.batch.reversed(x)] if self._directions == 2 else [x]
             between = dropped[layer] if level.chained and dropped else None
             runs = level.forward(
-                inputs, states_of(first, count, *initial, *final), masks[first : first + count], between
+                inputs, [(*initial, *final, k) for k in range(first, first + count)], masks[first : first + count],
+                between,
             )
             recorded += [Recorded(run.batch, run.tape) for run in runs]
             outputs = [run.hidden[rows:] for run in runs]
@@ -181,7 +182,9 @@ class Stack:
             if k and dropped:
                 x = x * dropped[k - 1]
             inputs = [x, self.batch.reversed(x)] if self._directions == 2 else [x]
-            outputs, runs = level.forward(inputs, states_of(k * self._directions, self._directions, *initial, *final))
+            first = k * self._directions
+            states = [(*initial, *final, j) for j in range(first, first + self._directions)]
+            outputs, runs = level.forward(inputs, states)
             recorded += [Recorded(run.batch, run.tape) for run in runs]
             del inputs
             x = self.batch.joined(*outputs) if self._directions == 2 else outputs[0]
@@ -219,10 +222,10 @@ class Stack:
                 d_y = d_y * tape.dropped[top]
             parts = self.batch.split(d_y) if self._directions == 2 else [d_y] * (end - first)
             deltas = []
-            for k, (d_h_n, d_c_n, d_h_0, d_c_0) in enumerate(states_of(first, end - first, *d_final, *d_initial)):
-                inputs = self._inputs if (first + k) // self._directions == 0 else self._sizes[0] * self._directions
+            for k in range(first, end):
+                inputs = self._inputs if k // self._directions == 0 else self._sizes[0] * self._directions
                 d_x = empty((self.batch.rows, inputs), self._dtype)
-                deltas.append((parts[k], d_h_n, d_c_n, d_x, d_h_0, d_c_0))
+                deltas.append((parts[k - first], d_x, *d_final, *d_initial, k))
             if isinstance(level, Level):
                 between = tape.dropped[top - 1] if chained and tape.dropped else None
                 level.backward(tape.runs[first:end], deltas, truncate, stride, between)

@@ -96,12 +96,12 @@ class Compiled:
         """
         level, n = self._plan(X, codes, False, n_threads), len(X.items)
         batch, size, dtype = level.directions[0].batch, level.directions[0].size, h.dtype
-        h_n, S_n = numpy.empty((2, n, size), dtype)
+        h_n, S_n = numpy.empty((2, 1, n, size), dtype)
         hidden = workspace.array("hidden", (n + batch.rows, size), dtype)
-        (run,) = level.forward([X.pack("x", True)], [(h, S, h_n, S_n)], hidden=hidden)
+        (run,) = level.forward([X.pack("x", True)], [(h[None], S[None], h_n, S_n, 0)], hidden=hidden)
         outputs = X.result("outputs", (batch.rows, len(self._b)), dtype)
         linear.forwards(run.hidden[n:], self._w, self._b, codes[2], outputs, outputs, n_threads)
-        return outputs, h_n, S_n
+        return outputs, h_n[0], S_n[0]
 
     def record(
         self, codes: Codes, n_threads: int | None, X: Sequences, exact: bool = True, reuse: bool = False
@@ -125,8 +125,8 @@ class Compiled:
         """
         level, n = self._plan(X, codes, True, n_threads, 4 if exact else 3), len(X.items)
         batch, size, dtype = level.directions[0].batch, level.directions[0].size, self._b.dtype
-        none, (h_n, S_n) = level.directions[0].nothing, numpy.empty((2, n, size), dtype)
-        (run,) = level.forward([X.pack("x", reuse)], [(none, none, h_n, S_n)], reuse=reuse)
+        none, (h_n, S_n) = level.directions[0].no_states, numpy.empty((2, 1, n, size), dtype)
+        (run,) = level.forward([X.pack("x", reuse)], [(none, none, h_n, S_n, 0)], reuse=reuse)
         shape = batch.rows, len(self._b)
         if reuse:
             before, values = (workspace.array(name, shape, dtype) for name in ("output_args", "outputs"))
@@ -179,11 +179,11 @@ class Compiled:
         d_y = workspace.array("d_y", hidden.shape, dtype)
         linear.backwards(delta, hidden, self._w, out["W_o"], out["b_o"], d_y, n_threads)
         d_x = X.result("d_x", (len(hidden), direction.inputs), dtype)
-        d_h_0, d_c_0 = workspace.array("d_initial", (2, n, direction.size), dtype)
-        none = direction.nothing
+        d_h_0, d_c_0 = workspace.array("d_initial", (2, 1, n, direction.size), dtype)
+        none = direction.no_states
         direction.gradients = (*_stacked(out), self._b[:0])
         level.backward(
-            [Recorded(tape.run.batch, tape.run.tape)], [(d_y, none, none, d_x, d_h_0, d_c_0)], truncate, stride
+            [Recorded(tape.run.batch, tape.run.tape)], [(d_y, d_x, none, none, d_h_0, d_c_0, 0)], truncate, stride
         )
         return d_x
 

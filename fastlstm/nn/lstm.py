@@ -11,7 +11,7 @@ from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.engine import dropout
 from fastlstm.engine.batch import Batch, RaggedBatch
-from fastlstm.engine.direction import nothing
+from fastlstm.engine.direction import no_states
 from fastlstm.engine.plans import Plans
 from fastlstm.engine.projection import Projected
 from fastlstm.engine.stack import Stack, StackTape
@@ -167,7 +167,7 @@ class LSTM(Layer):
             self.input_size, self.hidden_size, self.num_layers, self._directions, self.proj_size, self.bias
         )
         self._plans: Plans[Stack] = Plans()
-        self._nothing = nothing(self.dtype), nothing(self.dtype)
+        self._no_states = no_states(self.dtype), no_states(self.dtype)
         self._draw(shapes, self.dtype, self.hidden_size**-0.5, generator)
         if self.recurrent_initializer == "orthogonal":
             initializers.set_orthogonal(self.parameters, self.hidden_size, generator)
@@ -417,7 +417,7 @@ class LSTM(Layer):
     def _states(self, name: str, value: Any, batch: Batch, batched: bool) -> State:
         """Hidden and cell parts of a state as the user gives it, or nothing for None."""
         if value is None:
-            return self._nothing
+            return self._no_states
         h, c = arguments.state(name, value, self._state_shapes(batch.batch, batched), self.dtype)
         return (h, c) if batched else (h[:, None], c[:, None])
 

@@ -12,31 +12,28 @@ from fastlstm_kernels.truncated import run_truncated
 
 
 @jit(device=True)
-def into_vectors(rows: Array, places: Index, out: Array) -> None:
-    """Rows `places` of an array (n, columns) by vectors of columns (columns / width rounded up, batch, width).
+def into_vectors(states: Array, layer: int, places: Index, out: Array) -> None:
+    """Rows `places` of a layer of (layers, batch, columns), by vectors of columns (vectors, batch, width).
 
-    Zeros behind the last column, and everywhere where there are no rows.
+    Zeros behind the last column, and everywhere where there are no layers.
     """
     width = out.shape[2]
     for p in range(out.shape[0]):
-        columns = min(width, rows.shape[1] - p * width) if rows.shape[0] else 0
+        columns = min(width, states.shape[2] - p * width) if states.shape[0] else 0
         for k in range(places.shape[0]):
             for j in range(width):
-                out[p, k, j] = rows[places[k], p * width + j] if j < columns else 0
+                out[p, k, j] = states[layer, places[k], p * width + j] if j < columns else 0
 
 
 @jit(device=True)
-def from_vectors(groups: Array, lines: Index, places: Index, out: Array) -> None:
-    """The reverse of `into_vectors`: line ``lines[k]`` of groups as row ``places[k]`` of an array (batch, columns).
-
-    Without `lines`, line k.
-    """
-    width = groups.shape[2]
+def from_vectors(vectors: Array, lines: Index, places: Index, states: Array, layer: int) -> None:
+    """The reverse of `into_vectors`, from line ``lines[k]`` of the vectors to row ``places[k]``; without `lines`, line k."""
+    width = vectors.shape[2]
     for k in range(places.shape[0]):
         line = lines[k] if lines.shape[0] else k
-        for p in range(groups.shape[0]):
-            for j in range(min(width, out.shape[1] - p * width)):
-                out[places[k], p * width + j] = groups[p, line, j]
+        for p in range(vectors.shape[0]):
+            for j in range(min(width, states.shape[2] - p * width)):
+                states[layer, places[k], p * width + j] = vectors[p, line, j]
 
 
 @jit(device=True)
@@ -46,11 +43,11 @@ def enter(weights: Weights, batch: Batch, states: States, tape: Tape, panels: Ar
     places, hidden, h_in, mask, h_0 = batch.places, tape.hidden, tape.h_in, tape.mask, states.h_0
     for k in range(places.shape[0]):
         for j in range(hidden.shape[1]):
-            value = h_0[places[k], j] if h_0.shape[0] else hidden.dtype.type(0)
+            value = h_0[states.layer, places[k], j] if h_0.shape[0] else hidden.dtype.type(0)
             hidden[k, j] = value
             if mask.shape[0]:
                 h_in[k, j] = value * mask[k, j]
-    into_vectors(states.c_0, places, tape.cells)
+    into_vectors(states.c_0, states.layer, places, tape.cells)
 
 
 @jit(device=True)
@@ -58,9 +55,9 @@ def leave(batch: Batch, states: States, tape: Tape, record: bool) -> None:
     """Give the final states."""
     places, ends, h_n, hidden = batch.places, batch.ends, states.h_n, tape.hidden
     for k in range(places.shape[0]):
-        for j in range(h_n.shape[1]):
-            h_n[places[k], j] = hidden[ends[k], j]
-    from_vectors(tape.cells, ends if record else ends[:0], places, states.c_n)
+        for j in range(h_n.shape[2]):
+            h_n[states.layer, places[k], j] = hidden[ends[k], j]
+    from_vectors(tape.cells, ends if record else ends[:0], places, states.c_n, states.layer)
 
 
 @jit()
@@ -95,8 +92,8 @@ def enter_back(weights: Weights, places: Index, deltas: Deltas, scratch: Scratch
     """Pack the weights for the way back, and take the gradients at the final states."""
     transpose(weights.u, weights.order, scratch.transposed_u, workers)
     transpose(weights.w, weights.order, scratch.transposed_w, workers)
-    into_vectors(deltas.d_h_n, places, scratch.d_h)
-    into_vectors(deltas.d_c_n, places, scratch.d_c)
+    into_vectors(deltas.d_h_n, deltas.layer, places, scratch.d_h)
+    into_vectors(deltas.d_c_n, deltas.layer, places, scratch.d_c)
     if deltas.d_y.shape[0] == 0:
         scratch.d_panels[:] = 0
 
@@ -107,8 +104,8 @@ def leave_back(
     workers: int,
 ) -> None:
     """Give the gradients at the initial states, and add those of the weights."""
-    from_vectors(d_h, places[:0], places, deltas.d_h_0)
-    from_vectors(d_c, places[:0], places, deltas.d_c_0)
+    from_vectors(d_h, places[:0], places, deltas.d_h_0, deltas.layer)
+    from_vectors(d_c, places[:0], places, deltas.d_c_0, deltas.layer)
     add_from_panels(
         d_panels, order, gradients.d_w, gradients.d_u, gradients.d_b_ih, gradients.d_b_hh, workers
     )

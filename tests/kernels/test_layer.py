@@ -6,7 +6,7 @@ import pytest
 import fastlstm_kernels as kernels
 from fastlstm import nn
 from fastlstm.engine.batch import RaggedBatch
-from fastlstm.engine.direction import Direction, Recorded, nothing
+from fastlstm.engine.direction import Direction, Recorded, no_states
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.structs import Batch as Rows
 from fastlstm_kernels.structs import Deltas, Gradients, Scratch, States, Tape, Weights, Window
@@ -29,8 +29,8 @@ def test_a_run_takes_and_gives_states_in_the_users_order(rng, dtype, record, bia
     batch = RaggedBatch(5, 4, False, LENGTHS)
     views, none = layer.parameters.views, numpy.empty(0, dtype)
     weights = (*views, ORDER, TANH, TANH) if bias else (*views, none, none, ORDER, TANH, TANH)
-    h_n, c_n = numpy.full((2, 4, 19), numpy.nan, dtype)
-    run = Direction(weights, (), batch, record).forward(batch.take(x), (state[0][0], state[1][0], h_n, c_n))
+    h_n, c_n = numpy.full((2, 1, 4, 19), numpy.nan, dtype)
+    run = Direction(weights, (), batch, record).forward(batch.take(x), (*state, h_n, c_n, 0))
     kernels.layer_forward(*run, workers)
     if not bias:
         layer = nn.LSTM(3, 19, dtype=dtype, seed=0)
@@ -39,8 +39,8 @@ def test_a_run_takes_and_gives_states_in_the_users_order(rng, dtype, record, bia
             layer.parameters.assign(name, value)
     wanted = by_oracle(layer, x, state, LENGTHS)
     close(batch.give(run.hidden[4:]), wanted["y"], dtype)
-    close(h_n, wanted["h_n"][0], dtype)
-    close(c_n, wanted["c_n"][0], dtype)
+    close(h_n[0], wanted["h_n"][0], dtype)
+    close(c_n[0], wanted["c_n"][0], dtype)
 
 
 def test_the_classes_name_what_the_engine_gives(rng):
@@ -48,9 +48,9 @@ def test_the_classes_name_what_the_engine_gives(rng):
     batch = RaggedBatch(5, 4, False, LENGTHS)
     w, u, b = (rng.standard_normal(shape) for shape in ((20, 3), (20, 5), 20))
     direction = Direction((w, u, b, b, ORDER, TANH, TANH), (w, u, b, b), batch, True)
-    states = (nothing(w.dtype), nothing(w.dtype), numpy.empty((4, 5)), numpy.empty((4, 5)))
+    states = (no_states(w.dtype), no_states(w.dtype), numpy.empty((1, 4, 5)), numpy.empty((1, 4, 5)), 0)
     run = direction.forward(rng.standard_normal((10, 3)), states)
-    deltas = (numpy.empty((10, 5)), *states[:2], numpy.empty((10, 3)), *states[2:])
+    deltas = (numpy.empty((10, 5)), numpy.empty((10, 3)), *states)
     back, window = direction.window(direction.backward(Recorded(run.batch, run.tape), deltas, 2), 1, 1, 2)
     for kind, values in (
         (Weights, run.weights), (Rows, run.batch), (States, run.states), (Tape, run.tape), (Deltas, back.deltas),

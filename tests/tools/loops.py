@@ -52,12 +52,13 @@ class Loop:
         self.panels = nothing(panels_shape(INPUTS, size, dtype), dtype)
         self.weights = (w, u, b, b[:0], numpy.arange(4), *self.codes)
         self.batch = (self.x, self.offsets, numpy.array([T]), numpy.array([0]))
-        count, self.none = blocks(size, dtype), numpy.empty((0, size), dtype)
+        count, mask = blocks(size, dtype), numpy.empty((0, size), dtype)
         self.gates = nothing((count, T, 4 * lanes(dtype)), dtype)
         self.cells = nothing((count, 1 + T, lanes(dtype)), dtype)
         self.hidden = nothing((1 + T, size), dtype)
-        self.tape = (self.gates, self.cells, self.hidden, self.hidden, self.none)
-        self.states = (self.none, self.none, nothing((1, size), dtype), nothing((1, size), dtype))
+        self.tape = (self.gates, self.cells, self.hidden, self.hidden, mask)
+        none = numpy.empty((0, 0, 0), dtype)
+        self.states = (none, none, nothing((1, 1, size), dtype), nothing((1, 1, size), dtype), 0)
         kernels.layer_forward(self.weights, self.batch, self.states, self.tape, self.panels, True, workers)
 
     def back(self, *window):
@@ -70,8 +71,8 @@ class Loop:
             *transposed, *states, nothing((count, T if window else 2, width), dtype),
             nothing(self.panels.shape, dtype), nothing((workers, SCRATCH), dtype),
         )
-        d_x, d_states = nothing(self.x.shape, dtype), [nothing((1, self.size), dtype) for _ in range(2)]
-        deltas = (self.d_y, self.none, self.none, d_x, *d_states)
+        d_x, no_states = nothing(self.x.shape, dtype), self.states[:2]
+        deltas = (self.d_y, d_x, *no_states, *(nothing((1, 1, self.size), dtype) for _ in range(2)), 0)
         gradients = tuple(numpy.zeros_like(a) for a in (w, u, b, b[:0]))
         run = self.weights, self.batch, self.tape, deltas, gradients, scratch
         if window:
