@@ -7,7 +7,7 @@ import numpy
 
 from fastlstm.checks import Array
 from fastlstm.engine.batch import Batch
-from fastlstm.engine.workspace import Shape, empty, rows_at_once, together, workspace
+from fastlstm.engine.workspace import Shape, Together, empty, rows_at_once, workspace
 from fastlstm_kernels import structs
 from fastlstm_kernels.forward import INPUT_ROWS
 from fastlstm_kernels.gates import FACTORS
@@ -97,6 +97,7 @@ class Direction:
         self._hidden_shape = batch.batch + batch.rows, self.size
         self._gates_shape = self._blocks, rows, 4 * vector
         self._cells_shape = self._blocks, batch.batch + (batch.rows if record else 0), vector
+        self._tapes = Together((self._hidden_shape, self._gates_shape, self._cells_shape), self.dtype)
         panels = math.prod(panels_shape(self.inputs, self.size, self.dtype))
         self._is_small = math.prod(self._gates_shape) + panels < HELD
         self._held: dict[Any, Any] = {}
@@ -132,15 +133,15 @@ class Direction:
             Whether the tape is a working array, to be done with before the next call.
         """
         batch = self.batch
-        panels = self._once("panels", self._panels)
-        if self.record and reuse:
-            gates, cells, hidden = self._once("tape", self._reused_tape)
-        elif self.record:
-            hidden, gates, cells = together((self._hidden_shape, self._gates_shape, self._cells_shape), self.dtype)
-        else:
-            gates, cells = self._once("gates", self._passing_gates)
+        if not self.record:
+            panels, gates, cells = self._once("passing", self._passing_run)
             if hidden is None:
                 hidden = empty(self._hidden_shape, self.dtype)
+        elif reuse:
+            panels, gates, cells, hidden = self._once("reused", self._reused_run)
+        else:
+            panels = self._once("panels", self._panels)
+            hidden, gates, cells = self._tapes.new()
         h_in = hidden
         if mask is None:
             mask = self.no_mask
@@ -154,14 +155,15 @@ class Direction:
     def _panels(self) -> Array:
         return self._working("panels", panels_shape(self.inputs, self.size, self.dtype))
 
-    def _reused_tape(self) -> tuple[Array, Array, Array]:
-        return (
-            self._working("tape_gates", self._gates_shape), self._working("tape_cells", self._cells_shape),
-            self._working("tape_hidden", self._hidden_shape),
-        )
+    def _passing_run(self) -> tuple[Array, Array, Array]:
+        gates, cells = self._working("gates", self._gates_shape), self._working("cells", self._cells_shape)
+        return self._panels(), gates, cells
 
-    def _passing_gates(self) -> tuple[Array, Array]:
-        return self._working("gates", self._gates_shape), self._working("cells", self._cells_shape)
+    def _reused_run(self) -> tuple[Array, Array, Array, Array]:
+        return (
+            self._panels(), self._working("tape_gates", self._gates_shape),
+            self._working("tape_cells", self._cells_shape), self._working("tape_hidden", self._hidden_shape),
+        )
 
     def backward(self, recorded: Recorded, deltas: Arrays, workers: int) -> BackRun:
         """Get a way back ready.

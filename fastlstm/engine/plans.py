@@ -17,15 +17,15 @@ class Plans(Generic[T]):
     def __init__(self) -> None:
         self._held = threading.local()
 
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The plan for a key, made if there is none."""
+    def get(self, key: Hashable, make: Callable[..., T], *arguments: Any) -> T:
+        """The plan for a key; where there is none, ``make(*arguments)``."""
         try:
             plans: OrderedDict[Hashable, T] = self._held.plans
         except AttributeError:
             plans = self._held.plans = OrderedDict()
         found = plans.get(key)
         if found is None:
-            found = plans[key] = make()
+            found = plans[key] = make(*arguments)
             if len(plans) > MOST:
                 plans.popitem(last=False)
         else:

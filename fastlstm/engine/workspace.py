@@ -4,6 +4,7 @@ Fresh working arrays cost as much as the work (a page fault every 4 KiB). Huge p
 tape's again too, 2 % of a training step at 512 units and nothing below.
 """
 
+import itertools
 import math
 import threading
 from collections.abc import Sequence
@@ -45,20 +46,35 @@ def empty(shape: Shape, dtype: numpy.dtype[Any]) -> Array:
     return _bytes(math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
 
 
-def together(shapes: Sequence[Shape], dtype: numpy.dtype[Any]) -> list[Array]:
-    """New arrays that live and die together, not initialized, in one piece of memory.
+class Together:
+    """Makes arrays that live and die together, not initialized, in one piece of memory.
 
     Several pieces go back to the system and come anew at every call as soon as they are more than it keeps: a training
     step of 50 steps, 32 sequences, 64 units then took 1.4 times as long.
+
+    Parameters
+    ----------
+    shapes : sequence of tuples of int
+    dtype : numpy.dtype
     """
-    if sum(map(math.prod, shapes)) < SMALL:
-        return [numpy.empty(shape, dtype) for shape in shapes]
-    step = ALIGNMENT // dtype.itemsize
-    starts = [0]
-    for shape in shapes:
-        starts.append(starts[-1] + -(-math.prod(shape) // step) * step)
-    room = empty((starts[-1],), dtype)
-    return [room[begin : begin + math.prod(shape)].reshape(shape) for begin, shape in zip(starts, shapes, strict=False)]
+
+    def __init__(self, shapes: Sequence[Shape], dtype: numpy.dtype[Any]) -> None:
+        self._shapes, self._dtype = list(shapes), dtype
+        step = ALIGNMENT // dtype.itemsize
+        sizes = [math.prod(shape) for shape in shapes]
+        self._ends = list(itertools.accumulate(-(-size // step) * step for size in sizes))
+        self._places = [(end - -(-size // step) * step, size) for end, size in zip(self._ends, sizes, strict=True)]
+        self._is_small = sum(sizes) < SMALL
+
+    def new(self) -> list[Array]:
+        """The arrays, of the shapes in their order."""
+        if self._is_small:
+            return [numpy.empty(shape, self._dtype) for shape in self._shapes]
+        room = empty((self._ends[-1],), self._dtype)
+        return [
+            room[begin : begin + size].reshape(shape)
+            for (begin, size), shape in zip(self._places, self._shapes, strict=True)
+        ]
 
 
 class Workspace(threading.local):

@@ -1,7 +1,6 @@
 """`torch.nn.Linear` on NumPy arrays."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import numpy.typing
@@ -15,8 +14,7 @@ from fastlstm.nn.layer import Layer
 from fastlstm_kernels.activations import IDENTITY
 
 
-@dataclass(frozen=True)
-class DenseTape:
+class DenseTape(NamedTuple):
     """What `Dense.forward` keeps for `Dense.backward`; any number of backward calls may use it.
 
     Attributes

@@ -1,8 +1,7 @@
 """`torch.nn.LSTM` on NumPy arrays."""
 
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import numpy.typing
@@ -27,8 +26,7 @@ ORDER = numpy.array([1, 0, 2, 3])
 """Where the kernels' gates f, i, c, hf stand among torch's i, f, g, o."""
 
 
-@dataclass(frozen=True)
-class Tape:
+class Tape(NamedTuple):
     """What `LSTM.forward` keeps for `LSTM.backward`; any number of backward calls may use it.
 
     Attributes
@@ -389,17 +387,14 @@ class LSTM(Layer):
 
     def _plan(self, duration: int, batch: int, batch_first: bool, lengths: Array | None, record: bool) -> Stack:
         """The plan of calls of one shape."""
+        shape = duration, batch, batch_first
+        key = *shape, record, self.n_threads, None if lengths is None else lengths.tobytes()
+        return self._plans.get(key, self._new_plan, shape, lengths, record)
+
+    def _new_plan(self, shape: tuple[int, int, bool], lengths: Array | None, record: bool) -> Stack:
         n_threads = self.n_threads
-        key = duration, batch, batch_first, record, n_threads, None if lengths is None else lengths.tobytes()
-
-        def make() -> Stack:
-            rows = (
-                Batch(duration, batch, batch_first, n_threads) if lengths is None
-                else RaggedBatch(duration, batch, batch_first, lengths, n_threads)
-            )
-            return Stack(self._layers(), rows, record, n_threads)
-
-        return self._plans.get(key, make)
+        batch = Batch(*shape, n_threads) if lengths is None else RaggedBatch(*shape, lengths, n_threads)
+        return Stack(self._layers(), batch, record, n_threads)
 
     def _move(self, parameters: Buffer, gradients: Buffer) -> None:
         super()._move(parameters, gradients)

@@ -1,8 +1,7 @@
 """Layers one after the other, with one flat buffer of parameters."""
 
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy
 
@@ -17,8 +16,7 @@ from fastlstm.parameters import Buffer
 States: TypeAlias = tuple[Any, ...]
 
 
-@dataclass(frozen=True)
-class SequentialTape:
+class SequentialTape(NamedTuple):
     """What `Sequential.forward` keeps for `Sequential.backward`; any number of backward calls may use it.
 
     Attributes

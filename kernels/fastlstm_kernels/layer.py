@@ -27,7 +27,7 @@ def into_vectors(states: Array, layer: int, places: Index, out: Array) -> None:
 
 @jit(device=True)
 def from_vectors(vectors: Array, lines: Index, places: Index, states: Array, layer: int) -> None:
-    """The reverse of `into_vectors`, from line ``lines[k]`` of the vectors to row ``places[k]``; without `lines`, line k."""
+    """The reverse of `into_vectors`: line ``lines[k]`` of the vectors, or without `lines` k, to row ``places[k]``."""
     width = vectors.shape[2]
     for k in range(places.shape[0]):
         line = lines[k] if lines.shape[0] else k

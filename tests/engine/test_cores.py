@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from fastlstm.engine import cores
-from fastlstm.engine.workspace import ALIGNMENT, LIMIT, SMALL, empty, together, workspace
+from fastlstm.engine.workspace import ALIGNMENT, LIMIT, SMALL, Together, empty, workspace
 from fastlstm_kernels import claim
 
 
@@ -101,7 +101,7 @@ def test_working_arrays_are_aligned(name, shape):
 
 @pytest.mark.parametrize("shapes", [((2, 3), (1,)), ((SMALL, 3), (0, 2), (5, 7), (SMALL,))])
 def test_arrays_that_live_together_lie_apart(shapes):
-    arrays = together(shapes, numpy.dtype(numpy.float64))
+    arrays = Together(shapes, numpy.dtype(numpy.float64)).new()
     assert tuple(array.shape for array in arrays) == shapes
     for k, array in enumerate(arrays):
         array[...] = k

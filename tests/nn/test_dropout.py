@@ -212,3 +212,8 @@ def test_steps_go_back_in_several_turns(monkeypatch, lengths):
     layer.generator.bit_generator.state = kept
     for name, value in run(layer, x, state, lengths, dy, d_state).items():
         close(value, at_once[name], "float64", name)
+
+
+def test_layers_of_different_seeds_drop_different_things():
+    drawn = {nn.LSTM(1, 1, seed=seed).generator.integers(1 << 62) for seed in range(200)}
+    assert len(drawn) == 200
