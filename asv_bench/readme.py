@@ -51,8 +51,8 @@ def _others(stored: Stored) -> str:
     return f"""\
 {origin(run)}
 
-Stacks of `fastlstm.nn.LSTM`, PyTorch's time over ours; and a batch of sequences of 1 to T steps against PyTorch's packed
-sequences:
+Stacks of `fastlstm.nn.LSTM`, PyTorch's time over ours; and a batch of sequences of 1 to T steps against PyTorch's
+packed sequences:
 
 {_filled_in(run, stacks)}
 
