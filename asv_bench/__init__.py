@@ -1,1 +1,1 @@
-"""The dashboard: what the benchmarks in `benchmarks/` have measured, as web pages and as the README's tables."""
+"""The dashboard: what the benchmarks in `benchmarks/` have measured, as web pages and as tables of the documents."""

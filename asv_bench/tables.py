@@ -1,4 +1,4 @@
-"""Rows and columns from a run: the tables of the overview page and of the README."""
+"""Rows and columns from a run: the tables of the overview page, the README and docs/speed.md."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The exceptions that the README lists under "Matches … except", one test each, in its order."""
+"""The exceptions that docs/compat.md lists under "Matches … except", one test each, in its order."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The stored results as tables, the README's copy of them, and what a site is refused for."""
+"""The stored results as tables, their copies in the documents, and what a site is refused for."""
 
 import math
 import re
@@ -156,8 +156,9 @@ def test_a_page_of_little(another):
     page = overview.page(results)
     assert "/home/me" not in page
     assert re.findall("<h2[^>]*>(.*?)</h2>", page) == ["A new process"]
-    with pytest.raises(SystemExit, match="has none for the README"):
-        readme.section(results)
+    for section in readme.DOCUMENTS.values():
+        with pytest.raises(SystemExit, match="has none for one of the speed tables"):
+            section(results)
 
 
 def test_contrast():
@@ -180,28 +181,34 @@ def test_contrast():
                 assert (max(colour, ground) + 0.05) / (min(colour, ground) + 0.05) >= 4.5, name
 
 
-def test_readme_is_written_and_checked(config, tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text(f"before\n\n{readme.START}\nold\n{readme.END}\n\nafter\n")
+def test_tables_are_written_into_both_files_and_checked(config, tmp_path):
+    (tmp_path / "docs").mkdir()
+    paths = [tmp_path / name for name in readme.DOCUMENTS]
+    for path in paths:
+        path.write_text(f"before\n\n{readme.START}\nold\n{readme.END}\n\nafter\n")
     with pytest.raises(SystemExit, match="out of date"):
-        readme.main(["--check"], path, config)
-    assert "old" in path.read_text()
-    readme.main([], path, config)
-    readme.main(["--check"], path, config)
-    text = path.read_text()
-    assert text.startswith("before\n\n")
-    assert text.endswith("\n\nafter\n")
-    assert "| T, batch, input, hidden | training, float32: PyTorch |" in text
-    assert "| T, batch, input, hidden, layers, directions | training, float32: PyTorch |" in text
-    assert "| T, input, output, hidden, K | forward: float32 |" in text
-    assert "old" not in text
-    path.write_text("no place")
+        readme.main(["--check"], tmp_path, config)
+    assert all("old" in path.read_text() for path in paths)
+    readme.main([], tmp_path, config)
+    readme.main(["--check"], tmp_path, config)
+    texts = [path.read_text() for path in paths]
+    for text in texts:
+        assert text.startswith("before\n\n")
+        assert text.endswith("\n\nafter\n")
+        assert "old" not in text
+    assert "| T, batch, input, hidden | training, float32: PyTorch |" in texts[0]
+    assert "| T, batch, input, hidden, layers, directions | training, float32: PyTorch |" in texts[1]
+    assert "| T, input, output, hidden, K | forward: float32 |" in texts[1]
+    paths[1].write_text(texts[1].replace("|", "/"))
+    with pytest.raises(SystemExit, match=r"docs/speed\.md is out of date"):
+        readme.main(["--check"], tmp_path, config)
+    paths[1].write_text("no place")
     with pytest.raises(SystemExit, match="no place for the tables"):
-        readme.main([], path, config)
+        readme.main([], tmp_path, config)
 
 
 @pytest.mark.skipif(not [*stored.CONFIG.parent.glob("results/*/*-*.json")], reason="no results are stored")
-def test_the_readme_is_up_to_date():
+def test_the_speed_tables_are_up_to_date():
     readme.main(["--check"])
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.tools.screenshots` draws for the README the overview page that `asv_bench.site.publish` has left."""
+"""`python -m tests.tools.screenshots` draws for docs/speed.md the overview that `asv_bench.site.publish` has left."""
 
 import tempfile
 from pathlib import Path
