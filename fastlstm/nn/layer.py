@@ -8,9 +8,10 @@ import numpy
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.parameters import Buffer
+from fastlstm.registry import Registered
 
 
-class Layer:
+class Layer(Registered):
     """Base of the layers.
 
     Attributes
@@ -19,6 +20,7 @@ class Layer:
         Mappings of torch's names to arrays, each over one flat array. Change them in place.
     """
 
+    _not_described = ("seed",)
     _parameters: Buffer
     _gradients: Buffer
 
