@@ -110,7 +110,7 @@ class Batch:
     @lazy
     def _mirror(self) -> Array:
         rows = numpy.arange(self.duration * self.batch, dtype=numpy.intp).reshape(self.duration, self.batch)
-        return rows[::-1].reshape(-1)
+        return numpy.ascontiguousarray(rows[::-1].reshape(-1))  # of one sequence it is a view: a second compilation
 
 
 class RaggedBatch(Batch):

@@ -82,11 +82,10 @@ def _cells_back(
     The arguments are those of `_step_back`. Their dz go to the rows from ``(g - begin) * count`` on of the worker's;
     rows of sequences that have ended are zero.
     """
-    (first, end), (row, last_row), stride, factors = groups, sequences, window.stride, window.factors
+    (begin, end), (row, last_row), stride, factors = groups, sequences, window.stride, window.factors
     count, size, duration = last_row - row, d_y.shape[1], offsets.shape[0] - 1
     d_h, d_c, dz, dz_sum = window.d_h[store], window.d_c[store], window.dz[worker], scratch.dz
     panel, vector, own = dz.shape[2], d_c.shape[2], lag < stride
-    begin = first
     g = max(begin, lag // stride)  # of the windows that are not yet before the first step
     while g < end:
         t = (g + 1) * stride - 1 - lag

@@ -121,13 +121,15 @@ for dtype in {dtypes!r}:
 
 @pytest.mark.process
 @pytest.mark.skipif(JIT_OFF, reason="nothing is compiled")
-def test_it_compiles_for_the_dtypes_given_only():
+def test_it_compiles_each_kernel_once_for_the_dtypes_given_only():
     run(f"""
 {COUNT}
 from numba import float32
 fastlstm.warmup("float64")
 for name in vars(fastlstm_kernels):
-    for signature in getattr(getattr(fastlstm_kernels, name), "signatures", ()):
+    signatures = getattr(getattr(fastlstm_kernels, name), "signatures", ())
+    assert len(signatures) <= 1, (name, signatures)
+    for signature in signatures:
         assert float32 not in {{getattr(kind, "dtype", None) for kind in signature}}, name
 """)
 
