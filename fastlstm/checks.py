@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy
 import numpy.typing
+from numpy import ndarray
 
 Array: TypeAlias = numpy.typing.NDArray[Any]
 
@@ -66,6 +67,14 @@ def kernel_array(array: Array, dtype: numpy.dtype[Any]) -> Array:
     return numpy.require(array, dtype, ["C", "A", "W", "E"])
 
 
+def are_direct(arrays: list[Any], shapes: list[tuple[int, ...]], dtype: numpy.dtype[Any]) -> bool:
+    """Whether kernels can take all values as they are, of these shapes, and change them in place."""
+    for value in arrays:
+        if type(value) is not ndarray or value.dtype is not dtype or not value.flags.carray:
+            return False
+    return [value.shape for value in arrays] == shapes
+
+
 def apart(array: Array, given: Array) -> Array:
     """`array`, or a copy of it if it shares memory with `given`, which its owner may change."""
     return array.copy() if numpy.may_share_memory(array, given) else array
@@ -79,6 +88,8 @@ def shaped_array(name: str, value: Any, shape: tuple[int, ...], dtype: numpy.dty
     TypeError, ValueError
         As `real_array`, or another shape.
     """
+    if type(value) is ndarray and value.dtype is dtype and value.shape == shape and value.flags.carray:
+        return value
     array = real_array(name, value)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")

@@ -50,6 +50,7 @@ def _model(dtype: numpy.dtype[Any]) -> None:
     model, x = LSTM(1, 1, 1, seed=0, dtype=dtype, n_threads=1), numpy.zeros((2, 1), dtype)
     model.feed_forward(x)
     model.feed_forward_and_cache(x)
+    model.loss_function([x], [x])
     for truncate in (0, None):
         model.bptt_truncate = truncate
         model.back_propagate_through_time(x, x)

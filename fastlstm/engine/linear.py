@@ -1,5 +1,6 @@
 """An affine layer over many rows through the kernels: allocates what they need and calls them."""
 
+import functools
 from typing import Any
 
 import numpy
@@ -11,10 +12,12 @@ from fastlstm.engine.workspace import workspace
 from fastlstm_kernels.activations import IDENTITY
 from fastlstm_kernels.dense import dense_scratch
 
+_elements = functools.cache(dense_scratch)
+
 
 def scratch(workers: int, dtype: numpy.dtype[Any]) -> Array:
     """What the kernels of such a layer work in."""
-    return workspace.array("dense", (workers, dense_scratch(dtype)), dtype)
+    return workspace.array("dense", (workers, _elements(dtype)), dtype)
 
 
 def forwards(

@@ -32,6 +32,9 @@ DEPTH = 256
 
 Shape = tuple[int, ...]
 
+NONE = (numpy.empty(0, numpy.uint8),) * 2
+"""A room of nothing."""
+
 
 def _bytes(size: int) -> Array:
     room = numpy.empty(size + ALIGNMENT, numpy.uint8)
@@ -81,17 +84,21 @@ class Workspace(threading.local):
     """Working arrays, each under a name; every Python thread has its own."""
 
     def __init__(self) -> None:
-        self._rooms: dict[str, Array] = {}
+        self._rooms: dict[str, tuple[Array, Array]] = {}  # each with what was asked of it last
 
     def array(self, name: str, shape: Shape, dtype: numpy.dtype[Any]) -> Array:
         """The array of that name, not initialized, for use until the current call ends."""
+        room, last = self._rooms.get(name, NONE)
+        if last.shape == shape and last.dtype == dtype:
+            return last
         size = math.prod(shape) * dtype.itemsize
         if size > LIMIT:
             return empty(shape, dtype)
-        room = self._rooms.get(name)
-        if room is None or room.nbytes < size:
-            room = self._rooms[name] = _bytes(size)
-        return room[:size].view(dtype).reshape(shape)
+        if room.nbytes < size:
+            room = _bytes(size)
+        last = room[:size].view(dtype).reshape(shape)
+        self._rooms[name] = room, last
+        return last
 
 
 workspace = Workspace()

@@ -66,6 +66,7 @@ class Model:
             self._parameters.assign(name, value)
         self._gradients = self._parameters.empty_like()
         self._compiled = Compiled(self._parameters)
+        self._state: tuple[Array, Array] | None
         self.reset()
 
     def _declared_loss(self, loss_func: Any) -> str:
@@ -127,24 +128,35 @@ class Model:
     @property
     def S(self) -> Array:
         """Cell state, (hidden,)."""
-        return self._S
+        state: Array = self._states()[1][0]
+        return state
 
     @S.setter
     def S(self, value: Any) -> None:
-        self._S = checks.shaped_array("S", value, (self.hidden_size,), self.dtype).copy()
+        given = checks.shaped_array("S", value, (self.hidden_size,), self.dtype)
+        self._state = self._states()[0], given[None].copy()
 
     @property
     def h_t(self) -> Array:
         """Hidden state, (hidden,)."""
-        return self._h_t
+        state: Array = self._states()[0][0]
+        return state
 
     @h_t.setter
     def h_t(self, value: Any) -> None:
-        self._h_t = checks.shaped_array("h_t", value, (self.hidden_size,), self.dtype).copy()
+        given = checks.shaped_array("h_t", value, (self.hidden_size,), self.dtype)
+        self._state = given[None].copy(), self._states()[1]
 
     def reset(self) -> None:
         """Set the cell state S and the hidden state h_t to zero."""
-        self._S, self._h_t = numpy.zeros((2, self.hidden_size), self.dtype)
+        self._state = None
+
+    def _states(self) -> tuple[Array, Array]:
+        """Hidden and cell state, (1, hidden); zeros are made when somebody asks for them."""
+        if self._state is None:
+            h, c = numpy.zeros((2, 1, self.hidden_size), self.dtype)
+            self._state = h, c
+        return self._state
 
     def copy(self: Self) -> Self:
         """An independent model with the same parameters, gradients, state and settings."""

@@ -8,7 +8,6 @@ from fastlstm import oracle
 from fastlstm.activations import Activations
 from fastlstm.checks import Array
 from fastlstm.model.sequences import Sequences
-from fastlstm.oracle.lstm import GATES
 from fastlstm.parameters import Buffer
 
 
@@ -48,20 +47,15 @@ class Fallback(oracle.LSTM):
         final = numpy.array(states, self.dtype).reshape(len(states), 2, self.hidden_size)
         return outputs, final[:, 0], final[:, 1]
 
-    def gradients(self, X: Sequences, Y: Sequences, out: Buffer) -> list[Array]:
-        """Write the gradients, summed over the sequences, into `out`; return those at each sequence's inputs."""
-        total, d_x = out.empty_like(), []
+    def gradients(self, X: Sequences, Y: Sequences, flat: Array) -> list[Array]:
+        """Write the gradients, summed over the sequences, as flat parameters; return those at each one's inputs."""
+        total, d_x = numpy.zeros_like(flat), []
         for x, y in zip(X.items, Y.items, strict=True):
-            *gates, (dW_o, db_o), at_x = self.back_propagate_through_time(x, y)
-            for g, gate in zip(GATES, gates, strict=True):
-                for kind, gradient in zip("WUb", gate, strict=True):
-                    into = total[f"{kind}_{g}"]
-                    into += gradient
-            for name, gradient in (("W_o", dW_o), ("b_o", db_o)):
-                into = total[name]
-                into += gradient
+            *gates, of_output, at_x = self.back_propagate_through_time(x, y)
+            of_gates = [gradient for kind in zip(*gates, strict=True) for gradient in kind]
+            total += numpy.concatenate([*of_gates, *of_output], axis=None)
             d_x.append(at_x)
-        out.flat[:] = total.flat
+        flat[:] = total
         return d_x
 
     def gate(

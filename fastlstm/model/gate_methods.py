@@ -4,12 +4,19 @@ from typing import Any, TypeAlias
 
 import numpy
 
+import fastlstm_kernels as kernels
 from fastlstm import checks
 from fastlstm.checks import Array
-from fastlstm.model import compiled
 from fastlstm.model.base import Model
+from fastlstm_kernels.gate_methods import CANDIDATE, FORGET, HIDDEN_FILTER, INPUT
 
 Gate: TypeAlias = tuple[Array, Array, Array]
+
+NAMES = (
+    ("forget", "f", "delta_s_t", "S", "F_arg"), ("input", "i", "delta_s_t", "C", "I_arg"),
+    ("candidate", "c", "delta_s_t", "I", "C_arg"), ("hidden_filter", "hf", "delta_s_t", "Hf_arg"),
+)
+"""Of each gate, its short name, and the names of its method's own arguments."""
 
 
 class GateMethods(Model):
@@ -35,22 +42,19 @@ class GateMethods(Model):
         dLdX
             Not used.
         """
-        given = {"delta_s_t": delta_s_t, "S": S, "F_arg": F_arg}
-        self._gate("forget", "f", given, delta_h_t, H, X, dLdfs)
+        self._gate(FORGET, (delta_s_t, S, F_arg), delta_h_t, H, X, dLdfs)
 
     def back_prop_input_gate(
         self, delta_s_t: Any, delta_h_t: Array, C: Any, I_arg: Any, H: Any, X: Any, dLdis: Gate, dLdX: Any
     ) -> None:
         """Add one step of the input gate, which multiplies the candidate C; see `back_prop_forget_gate`."""
-        given = {"delta_s_t": delta_s_t, "C": C, "I_arg": I_arg}
-        self._gate("input", "i", given, delta_h_t, H, X, dLdis)
+        self._gate(INPUT, (delta_s_t, C, I_arg), delta_h_t, H, X, dLdis)
 
     def back_prop_candidate_gate(
         self, delta_s_t: Any, delta_h_t: Array, I: Any, C_arg: Any, H: Any, X: Any, dLdcs: Gate, dLdX: Any  # noqa: E741
     ) -> None:
         """Add one step of the candidate, which the input gate I multiplies; see `back_prop_forget_gate`."""
-        given = {"delta_s_t": delta_s_t, "I": I, "C_arg": C_arg}
-        self._gate("candidate", "c", given, delta_h_t, H, X, dLdcs)
+        self._gate(CANDIDATE, (delta_s_t, I, C_arg), delta_h_t, H, X, dLdcs)
 
     def back_prop_hidden_filter_gate(
         self, delta_s_t: Any, delta_h_t: Array, Hf_arg: Any, H: Any, X: Any, dLdhfs: Gate, dLdX: Any
@@ -59,38 +63,45 @@ class GateMethods(Model):
 
         With the "reference" gradient `delta_h_t` stays as it is.
         """
-        given = {"delta_s_t": delta_s_t, "Hf_arg": Hf_arg}
-        self._gate("hidden_filter", "hf", given, delta_h_t, H, X, dLdhfs)
+        self._gate(HIDDEN_FILTER, (delta_s_t, Hf_arg), delta_h_t, H, X, dLdhfs)
 
-    def _gate(
-        self, gate: str, g: str, given: dict[str, Any], delta_h_t: Array, H: Any, X: Any, gradients: Gate
-    ) -> None:
-        size, dtype = self.hidden_size, self.dtype
-        vectors = [checks.shaped_array(name, value, (size,), dtype) for name, value in given.items()]
-        h, x = checks.shaped_array("H", H, (size,), dtype), checks.shaped_array("X", X, (self.input_size,), dtype)
-        if not isinstance(gradients, tuple | list) or len(gradients) != 3:
-            raise ValueError(f"gradients of the {gate} gate must be three arrays (dW, dU, db), got {gradients!r}")
-        shapes = {f"dLdW_{g}": (size, self.input_size), f"dLdU_{g}": (size, size), f"dLdb_{g}": (size,)}
-        targets = [checks.updatable_array(n, a, s) for (n, s), a in zip(shapes.items(), gradients, strict=True)]
-        targets.append(checks.updatable_array("delta_h_t", delta_h_t, (size,)))
-        # Kernels add into arrays of the model's dtype in C order; others get the sum of a zero array afterwards.
-        work = [a if _direct(a, dtype) else numpy.zeros(a.shape, dtype) for a in targets]
-        if gate == "hidden_filter":
-            vectors[0] = targets[-1].astype(dtype)
-        if self._activations.codes is None:
-            fallback = self._fallback(for_gradients=True)
-            fallback.gate(gate, vectors, h, x, (work[0], work[1], work[2]), work[3])
-        else:
-            carry = self.gradient == "exact" or gate != "hidden_filter"
-            compiled.gate(
-                gate, self._activations.codes, vectors, h, x, self.parameters["U_" + g], (work[0], work[1], work[2]),
-                work[3], carry,
-            )
-        for target, added in zip(targets, work, strict=True):
+    def _gate(self, gate: int, own: tuple[Any, ...], delta_h_t: Array, H: Any, X: Any, gradients: Gate) -> None:
+        arrays = [*own, H, X, *gradients, delta_h_t] if type(gradients) is tuple else []
+        if checks.are_direct(arrays, self._compiled.gate_shapes[gate], self._dtype):
+            self._add_gate(gate, arrays, delta_h_t)
+            return
+        arrays, targets = self._converted(gate, own, delta_h_t, H, X, gradients)
+        self._add_gate(gate, arrays, targets[3].astype(self._dtype))
+        for target, added in zip(targets, arrays[-4:], strict=True):
             if added is not target:
                 target += added
 
+    def _add_gate(self, gate: int, arrays: list[Array], at_value: Array) -> None:
+        """One step of a gate, from all that its method is given; `at_value` is the gradient at the hidden filter."""
+        if gate == HIDDEN_FILTER:
+            arrays[0] = at_value
+        *own, h, x, d_w, d_u, d_b, delta_h = arrays
+        codes = self._activations.codes
+        if codes is None:
+            self._fallback(for_gradients=True).gate(NAMES[gate][0], own, h, x, (d_w, d_u, d_b), delta_h)
+            return
+        carry, u = gate != HIDDEN_FILTER or self._gradient == "exact", self._compiled.recurrent[gate]
+        kernels.gate_step(gate, codes[0], carry, own[0], own[-2], own[-1], h, x, u, d_w, d_u, d_b, delta_h)
 
-def _direct(array: Array, dtype: Any) -> bool:
-    flags = array.flags
-    return array.dtype == dtype and array.dtype.isnative and flags.c_contiguous and flags.aligned
+    def _converted(
+        self, gate: int, own: tuple[Any, ...], delta_h_t: Array, H: Any, X: Any, gradients: Gate
+    ) -> tuple[list[Array], list[Array]]:
+        """All that a gate's method is given as kernels take it, and its last four, which are added to, as they are.
+
+        Kernels add into arrays of the model's dtype in C order; others get the sum of a zero array afterwards.
+        """
+        (inputs, _, size), dtype, (name, g, *names) = self._sizes, self._dtype, NAMES[gate]
+        arrays = [checks.shaped_array(n, value, (size,), dtype) for n, value in zip(names, own, strict=True)]
+        arrays += [checks.shaped_array("H", H, (size,), dtype), checks.shaped_array("X", X, (inputs,), dtype)]
+        if not isinstance(gradients, tuple | list) or len(gradients) != 3:
+            raise ValueError(f"gradients of the {name} gate must be three arrays (dW, dU, db), got {gradients!r}")
+        shapes = {f"dLdW_{g}": (size, inputs), f"dLdU_{g}": (size, size), f"dLdb_{g}": (size,), "delta_h_t": (size,)}
+        given = zip(shapes.items(), (*gradients, delta_h_t), strict=True)
+        targets = [checks.updatable_array(n, array, shape) for (n, shape), array in given]
+        arrays += [a if checks.are_direct([a], [a.shape], dtype) else numpy.zeros(a.shape, dtype) for a in targets]
+        return arrays, targets

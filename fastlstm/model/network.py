@@ -1,10 +1,12 @@
 """A dense network with sigmoid layers, with the methods of the NumPy class that it stands for."""
 
 import copy
+import itertools
+import math
 import os
 import random
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from operator import is_
 from typing import Any
 
 import numpy
@@ -17,6 +19,14 @@ from fastlstm.engine.linear import scratch
 from fastlstm.model.files import read_model, write_model
 from fastlstm.oracle.network import Example, initial_network
 from fastlstm.parameters import Buffer
+
+FLOAT64 = numpy.dtype(numpy.float64)
+
+
+def _places(sizes: Iterable[int]) -> list[slice]:
+    """Where arrays of so many elements lie that follow each other."""
+    ends = [0, *itertools.accumulate(sizes)]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
 class NeuralNetwork:
@@ -77,23 +87,30 @@ class NeuralNetwork:
     def _build(self, sizes: list[int]) -> None:
         self.sizes, self.num_layers, self._sizes = list(sizes), len(sizes), list(sizes)
         shapes = self._shapes(sizes)
-        self._buffer = Buffer(shapes, numpy.dtype(numpy.float64))
-        self.weights = [numpy.zeros(1), *self._views(self._buffer, "weights")]
-        self.biases = [*(numpy.zeros((n, 1)) for n in sizes[:1]), *self._views(self._buffer, "biases")]
-        self._zs = [numpy.zeros((n, 1)) for n in sizes]
-        self._activations = [numpy.zeros((n, 1)) for n in sizes]
-
-    def _views(self, buffer: Buffer, name: str) -> list[Array]:
-        """Weights or biases of the layers after the first, in a buffer of parameters or of gradients."""
-        return [buffer[f"{name}[{layer}]"] for layer in range(1, len(self._sizes))]
+        self._buffer = Buffer(shapes, FLOAT64)
+        views = self._buffer.views
+        self.weights = [numpy.zeros(1), *views[::2]]
+        self.biases = [*(numpy.zeros((n, 1)) for n in sizes[:1]), *views[1::2]]
+        self._widths = numpy.array(sizes, numpy.intp)
+        places = _places(map(math.prod, shapes.values()))
+        self._matrices, self._columns = [*zip(places[::2], [*shapes.values()][::2], strict=True)], places[1::2]
+        places, self._total = _places([*sizes, *sizes]), sum(sizes)
+        self._layers = places[: len(sizes)], places[len(sizes) :]  # where zs and activations lie
+        self._show(numpy.zeros((2 * self._total, 1)))
 
     def _parameters(self) -> Array:
         """The flat parameters, after taking over arrays that were put into `weights` or `biases`."""
-        self.weights, self.biases = list(self.weights), list(self.biases)
+        views, count, weights, biases = self._buffer.views, len(self._sizes), self.weights, self.biases
+        if (
+            type(weights) is list and len(weights) == max(1, count) and all(map(is_, weights[1:], views[::2]))
+            and type(biases) is list and len(biases) == count and all(map(is_, biases[1:], views[1::2]))
+        ):
+            return self._buffer.flat
+        self.weights, self.biases = list(weights), list(biases)
         found = {}
         for name, arrays in (("weights", self.weights), ("biases", self.biases)):
-            if len(arrays) != max(len(self._sizes), name == "weights"):
-                raise ValueError(f"{name} must hold {len(self._sizes)} arrays, got {len(arrays)}")
+            if len(arrays) != max(count, name == "weights"):
+                raise ValueError(f"{name} must hold {count} arrays, got {len(arrays)}")
             for layer in range(1, len(arrays)):
                 key = f"{name}[{layer}]"
                 view = self._buffer[key]
@@ -101,26 +118,26 @@ class NeuralNetwork:
                     found[key] = checks.shaped_array(key, arrays[layer], view.shape, view.dtype).copy()
         for key, value in found.items():
             self._buffer[key][...] = value
-        self.weights[1:], self.biases[1:] = (self._views(self._buffer, name) for name in ("weights", "biases"))
+        self.weights[1:], self.biases[1:] = views[::2], views[1::2]
         return self._buffer.flat
 
     def _column(self, name: str, value: Any, layer: int) -> Array:
         if not self._sizes:
             raise ValueError("the network has no layers: give sizes, or load a file")
-        return checks.shaped_array(name, value, (self._sizes[layer], 1), self._buffer.flat.dtype)
-
-    def _layers(self, flat: Array, n: int) -> list[Array]:
-        """Flat values of n examples as one (sizes[l], n) array a layer."""
-        ends = numpy.cumsum([0, *self._sizes]) * n
-        return [flat[a:b].reshape(n, -1).T for a, b in pairwise(ends)]
+        return checks.shaped_array(name, value, (self._sizes[layer], 1), FLOAT64)
 
     def _forward_prop(self, x: Any) -> None:
         """Run one example x (sizes[0], 1) and fill `_zs` and `_activations`, one (sizes[l], 1) array a layer."""
         column, flat = self._column("x", x, 0), self._parameters()
-        zs, activations = numpy.zeros((2, sum(self._sizes)))
-        activations[: len(column)] = column[:, 0]
-        kernels.network_forward(numpy.array(self._sizes), flat, 1, zs, activations, scratch(1, flat.dtype), 1)
-        self._zs, self._activations = self._layers(zs, 1), self._layers(activations, 1)
+        values = numpy.empty((2 * self._total, 1))
+        kernels.example_forward(self._widths, flat, column, values, scratch(1, FLOAT64))
+        self._show(values)
+
+    def _show(self, values: Array) -> None:
+        """Make `_zs` and `_activations` views of one column."""
+        zs, activations = self._layers
+        self._zs, self._activations = [values[place] for place in zs], [values[place] for place in activations]
+        self._run = [*self._activations]
 
     def _back_prop(self, x: Any, y: Any) -> tuple[list[Array], list[Array]]:
         """Gradients of ½ Σ (a - y)² for the example last given to `_forward_prop`.
@@ -138,13 +155,18 @@ class NeuralNetwork:
             Aligned with `biases` and `weights`; zero for layer 0.
         """
         target, flat = self._column("y", y, -1), self._parameters()
-        activations = numpy.concatenate([a.ravel() for a in self._activations])
-        errors, gradients = numpy.empty_like(activations), self._buffer.empty_like()
-        errors[-len(target) :] = activations[-len(target) :] - target[:, 0]
-        sizes = numpy.array(self._sizes)
-        kernels.network_backward(sizes, flat, 1, activations, errors, gradients.flat, scratch(1, flat.dtype), 1)
-        nabla_b = [numpy.zeros((self._sizes[0], 1)), *self._views(gradients, "biases")]
-        return nabla_b, [numpy.zeros(1), *self._views(gradients, "weights")]
+        gradients = numpy.empty((flat.size, 1))
+        kernels.example_backward(self._widths, flat, self._values(), target, gradients, scratch(1, FLOAT64))
+        nabla_w = [gradients[place].reshape(shape) for place, shape in self._matrices]
+        nabla_b = [gradients[place] for place in self._columns]
+        return [numpy.zeros((self._sizes[0], 1)), *nabla_b], [numpy.zeros(1), *nabla_w]
+
+    def _values(self) -> Array:
+        """The column that `_activations` are views of; a new one if they have been replaced, or are copies."""
+        values, given = self._run[0].base, self._activations
+        if values is not None and len(given) == len(self._run) and all(map(is_, given, self._run)):
+            return values
+        return numpy.concatenate(2 * self._activations, axis=None).reshape(-1, 1)
 
     def fit(self, training_data: Iterable[Example], validation_data: Iterable[Example] | None = None) -> None:
         """Train, `epochs` times over the data in an order shuffled by Python's `random`.
@@ -167,21 +189,22 @@ class NeuralNetwork:
         settings = self._settings()
         if not examples:
             return
-        X, Y = (numpy.stack([e[k][:, 0] for e in examples]) for k in (0, 1))
-        flat, sizes, order = self._parameters(), numpy.array(self._sizes), list(range(len(examples)))
-        size = settings["mini_batch_size"]
+        count, size = len(examples), settings["mini_batch_size"]
+        X, Y = (numpy.concatenate([e[k] for e in examples]).reshape(count, -1) for k in (0, 1))
+        flat, order, many = self._parameters(), list(range(count)), min(count, size)
         gradients, step = numpy.empty_like(flat), settings["learning_rate"] / size
+        values = numpy.empty((2, many * sum(self._sizes)))
         for epoch in range(settings["epochs"]):
             random.shuffle(order)
-            for start in range(0, len(order), size):
+            for start in range(0, count, size):
                 chosen = order[start : start + size]
                 n = len(chosen)
-                activations, errors = numpy.empty((2, n * sum(self._sizes)))
+                activations, errors = values[:, : n * sum(self._sizes)]
                 activations[: n * self._sizes[0]] = X[chosen].ravel()
                 workers = useful(None, 2 * n * flat.size)
                 kernels.network_gradients(
-                    sizes, flat, n, Y[chosen].ravel(), activations, errors, gradients,
-                    scratch(workers, flat.dtype), workers,
+                    self._widths, flat, n, Y[chosen].ravel(), activations, errors, gradients,
+                    scratch(workers, FLOAT64), workers,
                 )
                 flat -= step * gradients
             if held_out is not None:
@@ -190,7 +213,7 @@ class NeuralNetwork:
     def predict(self, x: Any) -> int:
         """Argmax of the output for one example x (sizes[0], 1)."""
         self._forward_prop(x)
-        return int(numpy.argmax(self._activations[-1]))
+        return int(self._activations[-1].argmax())
 
     def validate(self, data: Iterable[tuple[Any, Any]]) -> int:
         """How many of the examples (x, label) are predicted right; a label is an int or a one-hot column."""
@@ -218,8 +241,7 @@ class NeuralNetwork:
         try:
             sizes = [checks.integer("sizes", size, 1) for size in settings["sizes"]]
             shapes = self._shapes(sizes) | ({"biases[0]": (sizes[0], 1)} if sizes else {})
-            dtype = self._buffer.flat.dtype
-            found = {name: checks.shaped_array(name, arrays[name], shape, dtype) for name, shape in shapes.items()}
+            found = {name: checks.shaped_array(name, arrays[name], shape, FLOAT64) for name, shape in shapes.items()}
             kept = [settings[name] for name in ("learning_rate", "mini_batch_size", "epochs")]
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path} does not hold a whole NeuralNetwork: {error}") from None

@@ -1,18 +1,19 @@
 """Sequences as users give them (one, a 3-D array of equal ones, a list of ragged ones) and as kernels take them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy
 
 from fastlstm.checks import Array, kernel_array, real_array
-from fastlstm.engine.batch import Batch, RaggedBatch, running_rows
+from fastlstm.engine.batch import Batch, RaggedBatch
 from fastlstm.engine.workspace import empty, workspace
 
 SINGLE, STACKED, LISTED = "one sequence", "a 3-D array", "a list"
 
 
 class Sequences:
-    """A set of sequences, and the way back to the form in which they came.
+    """A set of sequences.
 
     Parameters
     ----------
@@ -22,72 +23,84 @@ class Sequences:
         The sequences.
     stack : (n, T, width) array, optional
         They together, for the form STACKED.
+
+    Attributes
+    ----------
+    lengths : list of int
+        T_i.
+    shape : tuple
+        What tells apart how rows lie.
     """
 
     def __init__(self, form: str, items: list[Array], stack: Array | None = None) -> None:
-        self.form, self.items, self._stack = form, items, stack
+        self.form, self.items, self.stack = form, items, stack
         self.lengths = [len(item) for item in items]
-        self.steps = stack.shape[1] if stack is not None else max(self.lengths, default=0)
-        if form is LISTED:
-            # The longest first, so that the sequences still running at a step are the first rows of the step.
-            rank = numpy.empty(len(items), numpy.intp)
-            rank[numpy.argsort([-n for n in self.lengths], kind="stable")] = numpy.arange(len(items))
-            self.offsets = running_rows(numpy.array(self.lengths, numpy.intp), self.steps)
-            self._rows = [self.offsets[:n] + r for n, r in zip(self.lengths, rank, strict=True)]
-        else:
-            self.offsets = numpy.arange(self.steps + 1, dtype=numpy.intp) * len(items)
-
-    def batch(self, n_threads: int | None) -> Batch:
-        """How the rows lie."""
-        if self.form is LISTED:
-            return RaggedBatch(self.steps, len(self.items), False, numpy.array(self.lengths, numpy.intp), n_threads)
-        return Batch(self.steps, len(self.items), False, n_threads)
-
-    def shape(self) -> tuple[Any, ...]:
-        """What tells apart how rows lie."""
-        return self.steps, len(self.items), tuple(self.lengths) if self.form is LISTED else ()
-
-    def pack(self, name: str, reuse: bool = False) -> Array:
-        """All time steps as the rows of one (N, width) array, step by step, as `fastlstm_kernels.batch` has them.
-
-        Parameters
-        ----------
-        name : str
-            Of the working array.
-        reuse : bool
-            Whether a working array of that name does; one sequence is its own.
-        """
-        if self.form is SINGLE:
-            return self.items[0]
-        like = self.items[0] if self._stack is None else self._stack
-        shape = int(self.offsets[-1]), like.shape[-1]
-        rows = workspace.array(name, shape, like.dtype) if reuse else empty(shape, like.dtype)
-        if self._stack is not None:
-            rows.reshape(self.steps, len(self.items), like.shape[-1])[...] = self._stack.transpose(1, 0, 2)
-        else:
-            for item, where in zip(self.items, self._rows, strict=True):
-                rows[where] = item
-        return rows
-
-    def result(self, name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
-        """An array that goes through `unpack`: one sequence's goes to the user as it is."""
-        return empty(shape, dtype) if self.form is SINGLE else workspace.array(name, shape, dtype)
-
-    def unpack(self, rows: Array) -> Any:
-        """Rows of any width, packed as by `pack`, in the user's form; new arrays, but for one sequence's own."""
-        if self.form is SINGLE:
-            return rows
-        if self.form is STACKED:
-            return numpy.array(rows.reshape(self.steps, len(self.items), rows.shape[1]).transpose(1, 0, 2), order="C")
-        return [rows[where] for where in self._rows]
+        self.shape = (form, *self.lengths) if stack is None else (form, *stack.shape[:2])
 
     def restore(self, items: list[Array], width: int) -> Any:
         """One (T_i, width) array for each sequence, in the user's form."""
         if self.form is SINGLE:
             return items[0]
-        if self._stack is None:
+        if self.stack is None:
             return items
-        return numpy.array(items, self._stack.dtype).reshape(len(items), self.steps, width)
+        return numpy.array(items, self.stack.dtype).reshape(*self.stack.shape[:2], width)
+
+
+class Layout:
+    """How sequences of some shape lie as the rows of one (N, width) array, step by step; see `fastlstm_kernels.batch`.
+
+    Parameters
+    ----------
+    X : Sequences
+        Some of that shape.
+    n_threads : int or None
+        At most so many threads.
+
+    Attributes
+    ----------
+    batch : Batch
+    """
+
+    def __init__(self, X: Sequences, n_threads: int | None) -> None:
+        self._form, count = X.form, len(X.items)
+        steps = max(X.lengths, default=0) if X.stack is None else X.stack.shape[1]
+        if X.form is LISTED:
+            self.batch: Batch = RaggedBatch(steps, count, False, numpy.array(X.lengths, numpy.intp), n_threads)
+            rank = numpy.empty(count, numpy.intp)
+            rank[self.batch.places] = numpy.arange(count)
+            self._rows = [self.batch.offsets[:n] + r for n, r in zip(X.lengths, rank, strict=True)]
+        else:
+            self.batch = Batch(steps, count, False, n_threads)
+
+    def pack(self, X: Sequences, name: str) -> Array:
+        """All time steps of sequences: a working array of that name, or a single sequence itself."""
+        if len(X.items) == 1:
+            return X.items[0]
+        like = X.items[0] if X.stack is None else X.stack
+        rows = workspace.array(name, (self.batch.rows, like.shape[-1]), like.dtype)
+        if self._form is STACKED:
+            stack = numpy.array(X.items) if X.stack is None else X.stack  # targets may come as a list
+            self.batch.give(rows)[...] = stack.transpose(1, 0, 2)
+        else:
+            for item, where in zip(X.items, self._rows, strict=True):
+                rows[where] = item
+        return rows
+
+    def result(self, name: str, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:
+        """An array that goes through `unpack`: one sequence's goes to the user as it is."""
+        return empty(shape, dtype) if self._form is SINGLE else workspace.array(name, shape, dtype)
+
+    def unpack(self, rows: Array) -> Any:
+        """Rows of any width, packed as by `pack`, in the user's form; new arrays, but for one sequence's own."""
+        if self._form is SINGLE:
+            return rows
+        if self._form is STACKED:
+            return numpy.array(self.batch.give(rows).transpose(1, 0, 2), order="C")
+        return [rows[where] for where in self._rows]
+
+    def unpack_each(self, arrays: Iterable[Array]) -> list[Any]:
+        """`unpack` of several."""
+        return list(arrays) if self._form is SINGLE else [self.unpack(rows) for rows in arrays]
 
 
 def sequences(name: str, value: Any, width: int, dtype: numpy.dtype[Any]) -> Sequences:
@@ -115,7 +128,6 @@ def sequences(name: str, value: Any, width: int, dtype: numpy.dtype[Any]) -> Seq
     ValueError
         Another rank or width.
     """
-    expected = f"(T, {width}), (n, T, {width}) or a list of (T_i, {width})"
     if isinstance(value, list | tuple) and _is_list_of_sequences(value):
         items = []
         for k, element in enumerate(value):
@@ -125,9 +137,10 @@ def sequences(name: str, value: Any, width: int, dtype: numpy.dtype[Any]) -> Seq
             items.append(kernel_array(item, dtype))
         return Sequences(LISTED, items)
     array = real_array(name, value)
-    if array.ndim not in (2, 3):
-        raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
-    if array.shape[-1] != width:
+    if array.ndim not in (2, 3) or array.shape[-1] != width:
+        expected = f"(T, {width}), (n, T, {width}) or a list of (T_i, {width})"
+        if array.ndim not in (2, 3):
+            raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
         raise ValueError(f"{name} must have {width} features a time step, so shape {expected}; got {array.shape}")
     array = kernel_array(array, dtype)
     return Sequences(SINGLE, [array]) if array.ndim == 2 else Sequences(STACKED, list(array), array)

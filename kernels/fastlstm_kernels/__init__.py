@@ -8,13 +8,19 @@ runs in the calling thread and never enters Numba's threading layer.
 from fastlstm_kernels.dense import dense_backward, dense_forward
 from fastlstm_kernels.entropy import cross_entropy, label_cross_entropy
 from fastlstm_kernels.forward import forward, preactivations
-from fastlstm_kernels.gate_methods import add_gate_gradients, gate_delta
+from fastlstm_kernels.gate_methods import add_gate_gradients, gate_delta, gate_step, run_rows
 from fastlstm_kernels.gather import gather_rows
 from fastlstm_kernels.layer import layer_backward, layer_forward, layer_truncated_backward
 from fastlstm_kernels.loss import huber_loss, weighted_huber_loss
-from fastlstm_kernels.network import network_backward, network_forward, network_gradients
+from fastlstm_kernels.network import (
+    example_backward,
+    example_forward,
+    network_backward,
+    network_forward,
+    network_gradients,
+)
 from fastlstm_kernels.optimize import adam_step, gradient_squares, rmsprop_step, sgd_step
-from fastlstm_kernels.output import output_delta
+from fastlstm_kernels.output import losses_of_logits, output_delta
 from fastlstm_kernels.pack import pack
 from fastlstm_kernels.pair import backward_pair, forward_pair
 from fastlstm_kernels.step import step
@@ -26,9 +32,12 @@ __all__ = [
     "cross_entropy",
     "dense_backward",
     "dense_forward",
+    "example_backward",
+    "example_forward",
     "forward",
     "forward_pair",
     "gate_delta",
+    "gate_step",
     "gather_rows",
     "gradient_squares",
     "huber_loss",
@@ -36,6 +45,7 @@ __all__ = [
     "layer_backward",
     "layer_forward",
     "layer_truncated_backward",
+    "losses_of_logits",
     "network_backward",
     "network_forward",
     "network_gradients",
@@ -43,6 +53,7 @@ __all__ = [
     "pack",
     "preactivations",
     "rmsprop_step",
+    "run_rows",
     "sgd_step",
     "step",
     "weighted_huber_loss",

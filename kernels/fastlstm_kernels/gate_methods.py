@@ -1,6 +1,8 @@
-"""One gate of one step at a time, for the methods of `fastlstm.LSTM` that are called so."""
+"""For the methods of `fastlstm.LSTM` about gates: one of them, one step at a time; all that a run has computed."""
 
 from typing import Any
+
+import numpy as np
 
 from fastlstm_kernels.activations import activation, sigmoid
 from fastlstm_kernels.arrays import Array
@@ -11,8 +13,9 @@ from fastlstm_kernels.gates import (
     output_gate_factor,
 )
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.rows import each_vector, load_at, store_at
+from fastlstm_kernels.rows import copy_rows, each_vector, load_at, store_at
 from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.tile import WIDTH
 
 FORGET, INPUT, CANDIDATE, HIDDEN_FILTER = range(4)
 """Numbers of the gates, in the order of the weights."""
@@ -91,3 +94,50 @@ def add_gate_gradients(
         if carry:
             for k in range(h_prev.shape[0]):
                 delta_h[k] += delta[j] * u[j, k]
+
+
+@jit()
+def gate_step(
+    gate: int, code_c: int, carry: bool, a: Array, b: Array, argument: Array, h_prev: Array, x: Array, u: Array,
+    d_w: Array, d_u: Array, d_b: Array, delta_h: Array,
+) -> None:
+    """`gate_delta`, then `add_gate_gradients` with it; mirrors `oracle.LSTM.back_prop_forget_gate` and its twins.
+
+    Parameters
+    ----------
+    gate, code_c, a, b, argument
+        As for `gate_delta`; `a` may be `delta_h`, which is changed last.
+    carry, h_prev, x, u, d_w, d_u, d_b, delta_h
+        As for `add_gate_gradients`.
+    """
+    delta = np.empty_like(h_prev)
+    gate_delta(gate, code_c, a, b, argument, delta)
+    add_gate_gradients(delta, h_prev, x, u, d_w, d_u, d_b, delta_h, carry)
+
+
+@jit()
+def run_rows(z: Array, gates: Array, cells: Array, hidden: Array, rows: Array) -> None:
+    """Everything that a recorded run has computed, row by row; mirrors `oracle.LSTM.feed_forward_and_cache`.
+
+    Parameters
+    ----------
+    z : array like `gates`
+        From `preactivations`.
+    gates, cells, hidden
+        From `forward`, which calls the first `z`.
+    rows : (10, N, H) array
+        Written: F_args, Fs, I_args, Is, C_args, Cs, Hf_args, Hfs, Hs, Ss.
+    """
+    _, count, size = rows.shape
+    vector, first, plane = cells.shape[2], hidden.shape[0] - count, count * size
+    width = WIDTH * vector
+    for p in range(cells.shape[0]):
+        unit = p * vector
+        units = min(vector, size - unit)
+        for g in range(WIDTH):
+            at, place = p * count * width + g * vector, 2 * g * plane + unit
+            copy_rows(count, units, z, at, width, rows, place, size)
+            copy_rows(count, units, gates, at, width, rows, place + plane, size)
+        at = (p * cells.shape[1] + first) * vector
+        copy_rows(count, units, cells, at, vector, rows, 9 * plane + unit, size)
+    rows[8] = hidden[first:]

@@ -5,6 +5,8 @@ Parameters lie in one flat array, layer after layer from layer 1 on: weights (si
 (n, sizes[l]).
 """
 
+import numpy as np
+
 from fastlstm_kernels.activations import SIGMOID, times_slope
 from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.dense import dense_backward, dense_forward
@@ -93,6 +95,55 @@ def network_backward(
 
 
 @jit()
+def example_forward(sizes: Index, parameters: Array, x: Array, values: Array, scratch: Array) -> None:
+    """`network_forward` of one example.
+
+    Parameters
+    ----------
+    sizes, parameters, scratch
+        As for `network_forward`.
+    x : (sizes[0], 1) array
+    values : (2 · sum(sizes), 1) array
+        Written: `zs`, whose layer 0 is zero, then `activations`.
+    """
+    total, zs = values.shape[0] // 2, values.ravel()
+    activations = zs[total:]
+    zs[: sizes[0]] = 0
+    activations[: sizes[0]] = x[:, 0]
+    network_forward(sizes, parameters, 1, zs[:total], activations, scratch, 1)
+
+
+@jit()
+def example_backward(
+    sizes: Index, parameters: Array, values: Array, target: Array, gradients: Array, scratch: Array
+) -> None:
+    """`network_backward` of one example.
+
+    Parameters
+    ----------
+    sizes, parameters, scratch
+        As for `network_backward`.
+    values : (2 · sum(sizes), 1) array
+        From `example_forward`.
+    target : (sizes[-1], 1) array
+        What the last layer should have been.
+    gradients : (n, 1) array
+        Written.
+    """
+    activations = values.ravel()[values.shape[0] // 2 :]
+    errors = np.empty_like(activations)
+    _last_error(activations, target.ravel(), errors)
+    network_backward(sizes, parameters, 1, activations, errors, gradients.ravel(), scratch, 1)
+
+
+@jit(device=True, inline=True)
+def _last_error(activations: Array, targets: Array, errors: Array) -> None:
+    last = errors.shape[0] - targets.shape[0]
+    for k in range(targets.shape[0]):
+        errors[last + k] = activations[last + k] - targets[k]
+
+
+@jit()
 def network_gradients(
     sizes: Index, parameters: Array, n: int, targets: Array, activations: Array, errors: Array, gradients: Array,
     scratch: Array, workers: int,
@@ -111,7 +162,5 @@ def network_gradients(
     6 flops per example and weight.
     """
     network_forward(sizes, parameters, n, errors, activations, scratch, workers)  # errors come where zs were
-    last = errors.shape[0] - targets.shape[0]
-    for k in range(targets.shape[0]):
-        errors[last + k] = activations[last + k] - targets[k]
+    _last_error(activations, targets, errors)
     network_backward(sizes, parameters, n, activations, errors, gradients, scratch, workers)

@@ -95,6 +95,45 @@ def test_weights_changed_in_place_and_replaced(rng):
     assert_matches(ours._activations[-1], twin._activations[-1])
 
 
+def test_the_way_back_starts_from_the_activations_that_stand_there(rng):
+    ours, twin = pair([4, 3, 2])
+    x, y = example(rng, ours)
+    for net in (ours, twin):
+        net._forward_prop(x)
+    copied = copy.copy(ours)
+    changed = ours._activations[1] / 2
+    for net in (ours, twin, copied):
+        net._activations[1][:] = changed
+    for net in (ours, copied):
+        for mine, theirs in zip(net._back_prop(x, y), twin_gradients(twin, y), strict=True):
+            for a, b in zip(mine, theirs, strict=True):
+                assert_matches(a, b)
+    for net in (ours, twin):
+        net._activations[1] = changed * 1.5
+    for mine, theirs in zip(ours._back_prop(x, y), twin_gradients(twin, y), strict=True):
+        for a, b in zip(mine, theirs, strict=True):
+            assert_matches(a, b)
+
+
+def twin_gradients(twin, y):
+    """The oracle's, whose slopes come from `_zs`: here from the activations, of which ours are made."""
+    with numpy.errstate(divide="ignore", invalid="ignore"):
+        twin._zs = [numpy.log(a / (1 - a)) for a in twin._activations]
+    return twin._back_prop(None, y)
+
+
+def test_results_stay_as_they_are(rng):
+    ours, _ = pair([4, 3, 2])
+    (x, y), (other, _) = example(rng, ours), example(rng, ours)
+    ours._forward_prop(x)
+    values = [*ours._zs, *ours._activations, *(n for nabla in ours._back_prop(x, y) for n in nabla)]
+    before = [value.copy() for value in values]
+    ours._forward_prop(other)
+    ours._back_prop(other, y)
+    for value, wanted in zip(values, before, strict=True):
+        numpy.testing.assert_array_equal(value, wanted)
+
+
 def test_layers_may_change_places(rng):
     ours, twin = pair([2, 2, 2])
     x, _ = example(rng, ours)

@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 
 import fastlstm_kernels as kernels
 from fastlstm import LSTM, compat, nn
-from fastlstm.engine import cores, overlap, workspace
+from fastlstm.engine import cores, linear, overlap, workspace
 from fastlstm.nn import stepper
 from fastlstm.train import SGD, Adam, CrossEntropy, Huber, RMSprop, SquaredError
 from fastlstm_kernels import claim
+from fastlstm_kernels.activations import TANH
+from fastlstm_kernels.gate_methods import FORGET
 
 PAGE = mmap.PAGESIZE
 
@@ -128,6 +130,7 @@ def results(
     X, Y = ([rng.standard_normal((n, width)) for n in lengths] for width in (inputs, outputs))
     *groups, d_x = model.back_propagate_through_time(X, Y)
     found = [array for group in groups for array in group] + d_x + model.feed_forward(X)
+    found.append(model.loss_function(X, Y))
     found += [*model.feed_forward_and_cache(X[0]), *model.back_propagate_through_time(X[0], Y[0])[0]]
     for gate in ("forget", "input", "candidate", "hidden_filter"):
         vectors = rng.standard_normal((4 if gate == "hidden_filter" else 5, size)).astype(dtype)
@@ -152,7 +155,25 @@ def results(
     network.predict(rng.standard_normal((inputs, 1)))
     for nabla in network._back_prop(rng.standard_normal((inputs, 1)), rng.random((outputs, 1))):
         found += nabla
-    return [*found, *network.weights]
+    return [*found, *network.weights, *part_results(rng, dtype, workers, inputs, size)]
+
+
+def part_results(rng: numpy.random.Generator, dtype: Any, workers: int, inputs: int, size: int) -> list[Any]:
+    """Of the kernels that classes only call together with others."""
+    x, (a, b, argument, delta, h, d_b, delta_h) = rng.standard_normal(inputs), rng.standard_normal((7, size))
+    d_w, (u, d_u) = rng.standard_normal((size, inputs)), rng.standard_normal((2, size, size))
+    x, a, b, argument, delta, h, d_b, delta_h, d_w, u, d_u = found = [
+        array.astype(dtype) for array in (x, a, b, argument, delta, h, d_b, delta_h, d_w, u, d_u)
+    ]
+    kernels.gate_delta(FORGET, TANH, a, b, argument, delta)
+    kernels.add_gate_gradients(delta, h, x, u, d_w, d_u, d_b, delta_h, True)
+    sizes, rows = numpy.array([inputs, size]), 3
+    parameters, gradients = rng.standard_normal((2, size * (inputs + 1))).astype(dtype)
+    zs, activations, errors = rng.standard_normal((3, rows * (inputs + size))).astype(dtype)
+    work = linear.scratch(workers, numpy.dtype(dtype))
+    kernels.network_forward(sizes, parameters, rows, zs, activations, work, workers)
+    kernels.network_backward(sizes, parameters, rows, activations, errors, gradients, work, workers)
+    return [*found, zs, activations, errors, gradients]
 
 
 def stack_results(
