@@ -27,7 +27,7 @@ def into_hidden(dz: Array, at: int, rows: int, transposed: Array, first: int, la
     width, taken = dz.shape[2], (transposed.shape[1] - 1) // dz.shape[0]
     vector = width // WIDTH
     multiply(
-        gate_rows(dz, at, taken), rows, panel_range(transposed, ONE, first, last), dz.shape[0] * vector, True,
+        gate_rows(dz, at, taken), rows, panel_range(transposed, ONE, first, last), dz.shape[0] * vector, ONE,
         panel_rows(d_h, out),
     )
     if taken < width:

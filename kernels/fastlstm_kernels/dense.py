@@ -17,7 +17,7 @@ from fastlstm_kernels.pack import copy_row, from_panel, to_panel
 from fastlstm_kernels.rows import copy_rows
 from fastlstm_kernels.simd import VECTOR_BYTES, Count, Machine, Place, lanes, operation
 from fastlstm_kernels.threads import share, span
-from fastlstm_kernels.tile import CHUNK, WIDTH, Left, Panels, Result, multiply, panel_rows
+from fastlstm_kernels.tile import CHUNK, WIDTH, Left, Panels, Result, flat, multiply, panel_rows
 
 BLOCK = 10 * CHUNK
 """Rows that go through one piece of a panel before it makes place for the next."""
@@ -88,8 +88,8 @@ def _product(
                 else:
                     _pack_transposed(w, column, k, many, panels)
             multiply(
-                Left(a, row * depth + k, depth, ONE, ONE, ZERO, many), rows, Panels(work, width, ZERO, ZERO, ONE),
-                columns - column, k == 0, Result(work, z, width, ZERO),
+                Left(flat(a), row * depth + k, depth, ONE, ONE, ZERO, many), rows, Panels(work, width, ZERO, ZERO, ONE),
+                columns - column, ONE if k == 0 else ZERO, Result(work, z, width, ZERO),
             )
         copy_rows(rows, min(width, columns - column), work, z, width, out, row * columns + column, columns)
     return held

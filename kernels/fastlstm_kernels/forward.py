@@ -34,7 +34,7 @@ PIPELINED = 16
 def _add_inputs(x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int) -> None:
     """What some rows of the inputs send to panels first to last - 1 of the gates, biases included."""
     multiply(
-        matrix_rows(x, row), rows, panel_range(panels, ONE, first, last), last * panels.shape[2], True,
+        matrix_rows(x, row), rows, panel_range(panels, ONE, first, last), last * panels.shape[2], ONE,
         panel_rows(z, at),
     )
 
@@ -245,5 +245,5 @@ def _preactivations_worker(
     for t in range(offsets.shape[0] - 1):
         multiply(
             matrix_rows(hidden, previous_row(offsets, batch, t)), offsets[t + 1] - offsets[t],
-            panel_range(panels, 1 + x.shape[1], first, last), last * panels.shape[2], False, panel_rows(z, offsets[t]),
+            panel_range(panels, 1 + x.shape[1], first, last), last * panels.shape[2], ZERO, panel_rows(z, offsets[t]),
         )

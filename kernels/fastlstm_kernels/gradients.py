@@ -118,7 +118,7 @@ def add_sums(
     _leave_out(dz, rows[0], count, many, work)
     multiply(
         Left(work, ZERO, ONE, GROUP, ONE, ZERO, count), many, panel_range(dz, rows[0], ZERO, dz.shape[0]), outputs,
-        False, sums,
+        ZERO, sums,
     )
 
 
@@ -150,7 +150,7 @@ def into_inputs(first: int, last: int, row: int, dz: Array, transposed: Array, d
         count = min(CHUNK, last - n)
         for p in range(transposed.shape[0]):
             multiply(
-                gate_rows(dz, n, taken), count, panel_range(transposed, ONE, p, p + 1), inputs, True,
+                gate_rows(dz, n, taken), count, panel_range(transposed, ONE, p, p + 1), inputs, ONE,
                 Result(work, -p * width, width, width),
             )
             copy_rows(

@@ -136,6 +136,15 @@ def layer_backward(
     leave_back(layer.order, rows.places, delta, Gradients(*gradients), work.d_h, work.d_c, work.d_panels, workers)
 
 
+@jit(device=True)
+def _begin(d_final: Array, there: int, d_initial: Array) -> None:
+    """Zero for the first sequences, which have steps; the others end where they begin."""
+    for p in range(d_final.shape[0]):
+        for r in range(d_final.shape[1]):
+            for j in range(d_final.shape[2]):
+                d_initial[p, r, j] = d_final[p, r, j] if r >= there else 0
+
+
 @jit()
 def layer_truncated_backward(
     weights: Any, batch: Any, tape: Any, deltas: Any, gradients: Any, scratch: Any, window: Any, workers: int
@@ -158,7 +167,7 @@ def layer_truncated_backward(
     )
     enter_back(layer, rows.places, delta, work, workers)
     there = rows.offsets[1] - rows.offsets[0]
-    turns.d_h_0[:], turns.d_c_0[:] = work.d_h, work.d_c
-    turns.d_h_0[:, :there], turns.d_c_0[:, :there] = 0, 0  # the others end where they begin
+    _begin(work.d_h, there, turns.d_h_0)
+    _begin(work.d_c, there, turns.d_c_0)
     run_truncated((layer.code_g, layer.code_c), rows, Tape(*tape), delta, work, turns, workers)
     leave_back(layer.order, rows.places, delta, Gradients(*gradients), turns.d_h_0, turns.d_c_0, work.d_panels, workers)

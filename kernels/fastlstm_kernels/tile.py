@@ -145,38 +145,44 @@ class Result(NamedTuple):
 
 
 @jit(device=True, inline=True)
+def flat(a: Array) -> Array:
+    """A contiguous array as one of one dimension: `multiply` is compiled once, whatever the arrays' dimensions."""
+    return a.reshape(a.size)
+
+
+@jit(device=True, inline=True)
 def matrix_rows(a: Array, row: int) -> Left:
     """The rows of a matrix from `row` on."""
     columns = a.shape[1]
-    return Left(a, row * columns, columns, ONE, ONE, ZERO, columns)
+    return Left(flat(a), row * columns, columns, ONE, ONE, ZERO, columns)
 
 
 @jit(device=True, inline=True)
 def gate_rows(dz: Array, row: int, gates: int) -> Left:
     """The rows of gates (panel, row, element) from `row` on, of which so many elements of each panel count."""
     width = dz.shape[2]
-    return Left(dz, row * width, width, ONE, dz.shape[0], dz.shape[1] * width, gates)
+    return Left(flat(dz), row * width, width, ONE, dz.shape[0], dz.shape[1] * width, gates)
 
 
 @jit(device=True, inline=True)
 def panel_range(panels: Array, row: int, first: int, last: int) -> Panels:
     """Panels first to last - 1 (panel, row, element), from `row` on."""
     width = panels.shape[2]
-    return Panels(panels, row * width, panels.shape[1] * width, first, last)
+    return Panels(flat(panels), row * width, panels.shape[1] * width, first, last)
 
 
 @jit(device=True, inline=True)
 def panel_rows(z: Array, row: int) -> Result:
     """A result (panel, row, element), from `row` on."""
     width = z.shape[2]
-    return Result(z, row * width, width, z.shape[1] * width)
+    return Result(flat(z), row * width, width, z.shape[1] * width)
 
 
 @jit(device=True)
-def multiply(a: Left, rows: int, b: Panels, columns: int, overwrite: bool, c: Result) -> None:
+def multiply(a: Left, rows: int, b: Panels, columns: int, overwrite: int, c: Result) -> None:
     """Product of some rows with some panels, added to the result or replacing it.
 
-    All places and strides are in elements of the flat arrays.
+    All places and strides are in elements; arrays are flat.
 
     Parameters
     ----------
@@ -188,8 +194,8 @@ def multiply(a: Left, rows: int, b: Panels, columns: int, overwrite: bool, c: Re
         Which panels to take.
     columns : int
         How many columns of all panels count. Vectors behind them may be left as they are.
-    overwrite : bool
-        True to start each row from the row of the panel before its row 0 (a bias, or zeros); false to add to `c`.
+    overwrite : int
+        ONE to start each row from the row of the panel before its row 0 (a bias, or zeros); ZERO to add to `c`.
     c : Result
         Where it goes.
 
@@ -206,7 +212,7 @@ def multiply(a: Left, rows: int, b: Panels, columns: int, overwrite: bool, c: Re
         count = min(CHUNK, rows - chunk)
         for o in range(0, a.outer, stride):
             for k in range(0, a.inner, depth):
-                begins = overwrite and o == 0 and k == 0
+                begins = overwrite == 1 and o == 0 and k == 0
                 for p in range(b.first, b.last):
                     needed = (columns - p * width + vector - 1) // vector
                     _piece(
