@@ -14,7 +14,6 @@ from fastlstm.registry import Registered
 from fastlstm.train import clipping, precision
 from fastlstm.train.schedule import Schedule
 from fastlstm.train.settings import Check, Setting, limit, number, rate, threads
-from fastlstm_kernels.optimize import Clipping
 
 Rate: TypeAlias = float | Callable[[int], float]
 """A learning rate or momentum: a number, or a function of the number of updates done that gives it, a `Schedule`."""
@@ -124,7 +123,7 @@ class Optimizer(Registered):
                 highest, scale = math.inf, 1.0
 
         def run(parameters: Array, gradients: Array, arrays: dict[str, Array]) -> None:
-            rates = precision.rates(parameters.dtype, *Clipping(highest, scale), *numbers)
+            rates = precision.rates(parameters.dtype, highest, scale, *numbers)
             self._apply(rates, parameters, gradients, arrays, workers)
 
         if parameters.dtype == numpy.float64 or self._fits_float32(numbers):
@@ -197,7 +196,7 @@ class Optimizer(Registered):
         self._drop_unused()
 
     def _numbers(self) -> tuple[float, ...]:
-        """What the kernel's `rates` hold after `Clipping`: weight decay first."""
+        """What the kernel's `rates` hold after the limit and the scale."""
         raise NotImplementedError
 
     def _apply(

@@ -9,16 +9,7 @@ from fastlstm.train.optimizer import Optimizer, Rate
 from fastlstm.train.schedule import Schedule
 from fastlstm.train.settings import Setting, betas, flag, fraction, number, rate
 from fastlstm_kernels import adam_step, rmsprop_step, sgd_step
-from fastlstm_kernels.optimize import (
-    CENTRED,
-    MOMENTUM,
-    MOVING,
-    NESTEROV,
-    PLAIN,
-    AdamRates,
-    RMSpropRates,
-    SGDRates,
-)
+from fastlstm_kernels.optimize import CENTRED, MOMENTUM, MOVING, NESTEROV, PLAIN
 
 LEAST_EPS = 1e-16
 """From here on `eps` outweighs, by 30 times or more, the root of what squares lose that are too small for float32."""
@@ -66,7 +57,7 @@ class SGD(Optimizer):
 
     def _numbers(self) -> tuple[float, ...]:
         descent = -self._now("learning_rate", self.learning_rate)
-        return SGDRates(self.weight_decay, descent, self._now("momentum", self.momentum))
+        return self.weight_decay, descent, self._now("momentum", self.momentum)
 
     def _apply(
         self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
@@ -135,9 +126,9 @@ class Adam(Adaptive):
         rate, t = self._now("learning_rate", self.learning_rate), self.updates + 1
         beta1, beta2 = self._now("betas[0]", self.betas[0], fraction), self.betas[1]
         decay, keep = (0.0, 1 - rate * self.weight_decay) if self._decoupled else (self.weight_decay, 1.0)
-        return AdamRates(
-            decay=decay, descent=-rate / (1 - beta1**t), eps=self.eps, keep=keep, beta1=beta1, rest1=1 - beta1,
-            beta2=beta2, rest2=1 - beta2, unbias=1 / math.sqrt(1 - beta2**t),
+        return (
+            decay, -rate / (1 - beta1**t), self.eps, keep, beta1, 1 - beta1, beta2, 1 - beta2,
+            1 / math.sqrt(1 - beta2**t),
         )
 
     def _apply(
@@ -229,8 +220,9 @@ class RMSprop(Adaptive):
 
     def _numbers(self) -> tuple[float, ...]:
         descent = -self._now("learning_rate", self.learning_rate)
-        momentum = self._now("momentum", self.momentum)
-        return RMSpropRates(self.weight_decay, descent, self.eps, self.alpha, 1 - self.alpha, momentum)
+        return (
+            self.weight_decay, descent, self.eps, self.alpha, 1 - self.alpha, self._now("momentum", self.momentum),
+        )
 
     def _apply(
         self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int

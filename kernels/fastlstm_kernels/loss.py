@@ -91,10 +91,9 @@ def _again(
 
 @jit(device=True)
 def _huber_worker(
-    worker: int, workers: int, outputs: Array, targets: Array, mask: Array, group: int, bend: tuple[float, float],
+    worker: int, workers: int, outputs: Array, targets: Array, mask: Array, group: int, delta: float, scale: float,
     scratch: Array, sums: Array, gradient: Array,
 ) -> None:
-    delta, scale = bend
     entries, block, found = mask.shape[0], max(1, PIECE // group), intp(worker * SCRATCH)
     least = 0.0
     if outputs.itemsize == 4:
@@ -148,7 +147,7 @@ def huber_loss(
     workers : int
         Shares of the work.
     """
-    share(_huber_worker, (outputs, targets, mask, group, (delta, scale), scratch, sums, gradient), workers)
+    share(_huber_worker, (outputs, targets, mask, group, delta, scale, scratch, sums, gradient), workers)
 
 
 @jit(device=True)

@@ -2,11 +2,15 @@
 
 A step is bound by memory, so that each array goes through the cache once, and what clips the gradient or adds weight
 decay to it happens in registers on the way: without them it is arithmetic that changes nothing. All arrays of a
-kernel have one dtype; its numbers come in an array `rates`: those of `Clipping`, then those of the optimizer.
+kernel have one dtype; its numbers come in an array `rates`, which begins with
+
+- limit: the gradient's elements are cut off at ± this (infinity: they are not);
+- scale: it is then multiplied with this (1: not at all);
+- decay: this times the parameters is then added to it (0: nothing).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastlstm_kernels.arrays import Array, intp
 from fastlstm_kernels.jit import jit
@@ -16,70 +20,6 @@ from fastlstm_kernels.threads import share, span
 
 BLOCK = 4096
 """Elements that one worker takes at a time."""
-
-
-class Clipping(NamedTuple):
-    """What is done to the gradient first.
-
-    Attributes
-    ----------
-    limit : float
-        Its elements are cut off at ± this; infinity: they are not.
-    scale : float
-        It is then multiplied by this; 1: not at all.
-    """
-
-    limit: float
-    scale: float
-
-
-class SGDRates(NamedTuple):
-    """Numbers of `sgd_step`: `decay` times the parameters is added to the gradient; `descent` is minus the rate."""
-
-    decay: float
-    descent: float
-    momentum: float
-
-
-class AdamRates(NamedTuple):
-    """Numbers of `adam_step`.
-
-    Attributes
-    ----------
-    decay : float
-        This times the parameters is added to the gradient.
-    descent : float
-        Minus the learning rate over 1 - β₁ᵗ.
-    eps : float
-    keep : float
-        What the parameters are multiplied by.
-    beta1, rest1, beta2, rest2 : float
-        β₁, 1 - β₁, β₂, 1 - β₂.
-    unbias : float
-        1 over √(1 - β₂ᵗ).
-    """
-
-    decay: float
-    descent: float
-    eps: float
-    keep: float
-    beta1: float
-    rest1: float
-    beta2: float
-    rest2: float
-    unbias: float
-
-
-class RMSpropRates(NamedTuple):
-    """Numbers of `rmsprop_step`; the first two as in `SGDRates`, `rest` is 1 - `alpha`."""
-
-    decay: float
-    descent: float
-    eps: float
-    alpha: float
-    rest: float
-    momentum: float
-
 
 PLAIN, MOMENTUM, NESTEROV = range(3)
 """Forms of `sgd_step`."""
@@ -97,18 +37,12 @@ def _clipped(v: Machine, g: Any, limit: Any) -> Any:
     return v.select(g > limit, limit, v.select(g < lowest, lowest, g))
 
 
-def _rates(v: Machine, kind: Any, rates: Any) -> Any:
-    """The optimizer's numbers, each in all lanes."""
-    first = len(Clipping._fields)
-    return kind(*(v.broadcast(rates + (first + k)) for k in range(len(kind._fields))))
-
-
 def _step(
     v: Machine, n: Any, rates: Any, parameters: Any, gradients: Any, kept: Sequence[Any],
     update: Callable[..., Sequence[Any]],
 ) -> None:
     """Run ``p, *kept = update(p, g, *kept)`` along n elements, g the gradient clipped and with weight decay."""
-    limit, scale, decay = (v.broadcast(rates + k) for k in range(len(Clipping._fields) + 1))
+    limit, scale, decay = (v.broadcast(rates + k) for k in range(3))
 
     def step(offset: Any, mask: Any) -> None:
         p, g, *before = (load_at(v, place + offset, mask) for place in (parameters, gradients, *kept))
@@ -124,7 +58,7 @@ def _step(
 def _sgd(
     v: Machine, form: Count, n: Count, rates: Place, parameters: Place, gradients: Place, momenta: Place
 ) -> None:
-    _, descent, momentum = _rates(v, SGDRates, rates)
+    descent, momentum = (v.broadcast(rates + k) for k in (3, 4))
 
     def moving(p: Any, g: Any, b: Any, nesterov: bool) -> list[Any]:
         b = v.fma(momentum, b, g)
@@ -144,12 +78,12 @@ def _sgd(
 def _adam(
     v: Machine, n: Count, rates: Place, parameters: Place, gradients: Place, means: Place, squares: Place
 ) -> None:
-    of = _rates(v, AdamRates, rates)
+    descent, eps, keep, beta1, rest1, beta2, rest2, unbias = (v.broadcast(rates + k) for k in range(3, 11))
 
     def update(p: Any, g: Any, m: Any, s: Any) -> list[Any]:
-        m = v.fma(of.beta1, m, of.rest1 * g)
-        s = v.fma(of.beta2, s, of.rest2 * g * g)
-        return [v.fma(of.descent, m / v.fma(v.sqrt(s), of.unbias, of.eps), p * of.keep), m, s]
+        m = v.fma(beta1, m, rest1 * g)
+        s = v.fma(beta2, s, rest2 * g * g)
+        return [v.fma(descent, m / v.fma(v.sqrt(s), unbias, eps), p * keep), m, s]
 
     _step(v, n, rates, parameters, gradients, [means, squares], update)
 
@@ -159,7 +93,7 @@ def _rmsprop(
     v: Machine, form: Count, n: Count, rates: Place, parameters: Place, gradients: Place, squares: Place,
     means: Place, momenta: Place,
 ) -> None:
-    _, descent, eps, alpha, rest, momentum = _rates(v, RMSpropRates, rates)
+    descent, eps, alpha, rest, momentum = (v.broadcast(rates + k) for k in range(3, 8))
 
     def run(centred: int, moving: int) -> None:
         def update(p: Any, g: Any, s: Any, *others: Any) -> list[Any]:
@@ -218,7 +152,7 @@ def sgd_step(
     form : int
         PLAIN, MOMENTUM or NESTEROV.
     rates : (5,) array
-        `Clipping`, then `SGDRates`.
+        As above, then minus the learning rate, and the momentum.
     parameters, gradients : (n,) arrays
         The parameters are changed.
     momenta : (n,) array
@@ -246,7 +180,8 @@ def adam_step(
     Parameters
     ----------
     rates : (11,) array
-        `Clipping`, then `AdamRates`.
+        As above, then minus the learning rate over 1 - β₁ᵗ, ε, what the parameters are multiplied with, β₁, 1 - β₁,
+        β₂, 1 - β₂, and 1 / √(1 - β₂ᵗ).
     parameters, gradients : (n,) arrays
         The parameters are changed.
     means, squares : (n,) arrays
@@ -281,7 +216,7 @@ def rmsprop_step(
     form : int
         The sum of CENTRED and MOVING, or of one of them, or 0.
     rates : (8,) array
-        `Clipping`, then `RMSpropRates`.
+        As above, then minus the learning rate, ε, α, 1 - α, and the momentum.
     parameters, gradients : (n,) arrays
         The parameters are changed.
     squares, means, momenta : (n,) arrays
