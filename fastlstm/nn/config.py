@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fastlstm.nn.layer import Layer
-from fastlstm.registry import made
+from fastlstm.nn.dense import Dense
+from fastlstm.nn.lstm import LSTM
+from fastlstm.nn.sequential import Sequential
 
 
-def from_config(config: Mapping[str, Any]) -> Any:
+def from_config(config: Mapping[str, Any]) -> LSTM | Dense | Sequential:
     """A layer made as another one was, with initial parameters of its own.
 
     Parameters
@@ -17,16 +18,26 @@ def from_config(config: Mapping[str, Any]) -> Any:
 
     Returns
     -------
-    LSTM, Dense, Sequential, or a class of yours derived from one of them
+    LSTM, Dense or Sequential
 
     Raises
     ------
     TypeError, ValueError
-        Something else, a class that is not known, or arguments that the layer does not take.
+        Something else, or arguments that the layer does not take.
 
     Examples
     --------
     >>> fastlstm.nn.from_config({"kind": "Dense", "input_size": 3, "output_size": 2})
     Dense(3, 2, bias=True, dtype=float32, n_threads=None)
     """
-    return made(config, Layer)
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config must be a mapping, got {type(config).__name__}")
+    arguments = dict(config)
+    kind = arguments.pop("kind", None)
+    if kind == "Sequential":
+        return Sequential(*map(from_config, arguments.pop("layers", ())), **arguments)
+    if kind == "LSTM":
+        return LSTM(**arguments)
+    if kind == "Dense":
+        return Dense(**arguments)
+    raise ValueError(f"config must have a kind of 'LSTM', 'Dense' or 'Sequential', got {kind!r}")

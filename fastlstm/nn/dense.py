@@ -201,6 +201,13 @@ class Dense(Layer):
         )
         return d_x, None
 
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments but for the seed, and the class's name as "kind"; see `from_config`."""
+        return {
+            "kind": "Dense", "input_size": self.input_size, "output_size": self.output_size, "bias": self.bias,
+            "dtype": self.dtype.name, "n_threads": self.n_threads,
+        }
+
     def _check_final(self, tape: DenseTape, dstate: Any) -> None:
         self._check_tape(tape)
         _no_state("dstate", dstate)

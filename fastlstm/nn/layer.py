@@ -8,10 +8,9 @@ import numpy
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.parameters import Buffer
-from fastlstm.registry import Registered
 
 
-class Layer(Registered):
+class Layer:
     """Base of the layers.
 
     Attributes
@@ -20,7 +19,6 @@ class Layer(Registered):
         Mappings of torch's names to arrays, each over one flat array. Change them in place.
     """
 
-    _not_described = ("seed",)
     _parameters: Buffer
     _gradients: Buffer
 

@@ -287,6 +287,16 @@ class LSTM(Layer):
         """Size of the output: `proj_size` or `hidden_size`, twice that if `bidirectional`."""
         return (self.proj_size or self.hidden_size) * self._directions
 
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments but for the seed, and the class's name as "kind"; see `from_config`."""
+        return {
+            "kind": "LSTM", "input_size": self.input_size, "hidden_size": self.hidden_size,
+            "num_layers": self.num_layers, "bias": self.bias, "batch_first": self.batch_first, "dropout": self.dropout,
+            "bidirectional": self.bidirectional, "proj_size": self.proj_size,
+            "recurrent_dropout": self.recurrent_dropout, "forget_bias": self.forget_bias,
+            "recurrent_initializer": self.recurrent_initializer, "dtype": self.dtype.name, "n_threads": self.n_threads,
+        }
+
     def generators(self) -> list[numpy.random.Generator]:
         """Its `generator`, in a list."""
         return [self.generator]

@@ -1,8 +1,7 @@
 """Layers one after the other, with one flat buffer of parameters."""
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy
 
@@ -13,10 +12,8 @@ from fastlstm.nn.dense import Dense
 from fastlstm.nn.layer import Layer
 from fastlstm.nn.lstm import LSTM
 from fastlstm.parameters import Buffer
-from fastlstm.registry import made
 
 States: TypeAlias = tuple[Any, ...]
-Chain = TypeVar("Chain", bound="Sequential")
 
 
 class SequentialTape(NamedTuple):
@@ -209,12 +206,7 @@ class Sequential(Layer):
 
     def config(self) -> dict[str, Any]:
         """The configs of the layers, and the class's name as "kind"; see `from_config`."""
-        return {"kind": type(self).__name__, "layers": [layer.config() for layer in self.layers]}
-
-    @classmethod
-    def _from_arguments(cls: type[Chain], arguments: Mapping[str, Any]) -> Chain:
-        others = {name: value for name, value in arguments.items() if name != "layers"}
-        return cls(*(made(each, Layer) for each in arguments.get("layers", ())), **others)
+        return {"kind": "Sequential", "layers": [layer.config() for layer in self.layers]}
 
     def _each(self, name: str, state: Any) -> States:
         """One entry for each layer."""

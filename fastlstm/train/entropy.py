@@ -10,11 +10,10 @@ from fastlstm.checks import Array
 from fastlstm.engine.cores import useful
 from fastlstm.engine.workspace import empty, workspace
 from fastlstm.train import weights
-from fastlstm.train.loss import Loss
 from fastlstm_kernels.loss import SCRATCH
 
 
-class CrossEntropy(Loss):
+class CrossEntropy:
     """Cross-entropy of the softmax of logits: the loss of a row is -Σ w y log softmax(outputs).
 
     y is one at the row's label, or a row of weights, one-hot or another distribution. No logit overflows: the largest
@@ -98,6 +97,10 @@ class CrossEntropy(Loss):
     def total_weight(self, outputs: Any, targets: Any, mask: Any = None, sample_weight: Any = None) -> float:
         """What the mean is divided by; see `Huber.total_weight`."""
         return self._read(outputs, targets, mask, sample_weight)[-1]
+
+    def config(self) -> dict[str, Any]:
+        """The arguments of the constructor, and the class's name as "kind"."""
+        return {"kind": "CrossEntropy", "weight": weights.listed(self.weight), "ignore_index": self.ignore_index}
 
     def __repr__(self) -> str:
         return weights.shown("CrossEntropy", weight=weights.listed(self.weight), ignore_index=self.ignore_index)

@@ -1,5 +1,6 @@
 """Losses with their gradients: means over the rows, of all time steps and sequences, that have a target."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy
@@ -11,21 +12,20 @@ from fastlstm.engine.cores import useful
 from fastlstm.engine.workspace import empty, workspace
 from fastlstm.train import weights
 from fastlstm.train.entropy import CrossEntropy
-from fastlstm.train.loss import Loss
 from fastlstm_kernels.loss import SCRATCH, huber_sums
 
 __all__ = ["CrossEntropy", "Huber", "SquaredError"]
 
 
-class _Elementwise(Loss):
+class _Elementwise(ABC):
     """A loss of errors, each on its own."""
 
     def __init__(self, weight: Any) -> None:
         self.weight = weights.of_columns(weight)
 
+    @abstractmethod
     def _bend(self) -> float:
         """The size from which on errors count linearly."""
-        raise NotImplementedError
 
     def __call__(
         self, outputs: Any, targets: Any, mask: Any = None, sample_weight: Any = None
@@ -148,6 +148,10 @@ class Huber(_Elementwise):
     def _bend(self) -> float:
         return self.delta
 
+    def config(self) -> dict[str, Any]:
+        """The arguments of the constructor, and the class's name as "kind"."""
+        return {"kind": "Huber", "delta": self.delta, "weight": weights.listed(self.weight)}
+
     def __repr__(self) -> str:
         return weights.shown("Huber", *([] if self.delta == 1 else [self.delta]), weight=weights.listed(self.weight))
 
@@ -171,6 +175,10 @@ class SquaredError(_Elementwise):
 
     def _bend(self) -> float:
         return numpy.inf
+
+    def config(self) -> dict[str, Any]:
+        """The arguments of the constructor, and the class's name as "kind"."""
+        return {"kind": "SquaredError", "weight": weights.listed(self.weight)}
 
     def __repr__(self) -> str:
         return weights.shown("SquaredError", weight=weights.listed(self.weight))

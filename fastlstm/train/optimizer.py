@@ -1,5 +1,6 @@
 """What all optimizers share; they are in `optimizers`."""
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
@@ -10,7 +11,6 @@ from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.engine import cores
 from fastlstm.engine.workspace import empty
-from fastlstm.registry import Registered
 from fastlstm.train import clipping, precision
 from fastlstm.train.schedule import Schedule
 from fastlstm.train.settings import Check, Setting, limit, number, rate, threads
@@ -22,7 +22,7 @@ WORK = 10
 """Work of a step for each parameter, in flops."""
 
 
-class Optimizer(Registered):
+class Optimizer:
     """What all optimizers share: the learning rate, clipping, and what is kept from step to step.
 
     Parameters
@@ -55,9 +55,6 @@ class Optimizer(Registered):
 
     Notes
     -----
-    One of your own has a `step`, which changes the parameters and counts `updates`, and its constructor's arguments as
-    attributes; then a checkpoint can hold it.
-
     Arguments are attributes too, which may be assigned at any time; a value that the constructor would refuse raises
     and changes nothing.
     """
@@ -160,6 +157,16 @@ class Optimizer(Registered):
         for schedule in self.schedules.values():
             schedule.observe(loss)
 
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, and the class's name as "kind"; for JSON.
+
+        Returns
+        -------
+        dict
+            A schedule is in it as its `config`, any other callable as None.
+        """
+        return {"kind": type(self).__name__, **{name: _storable(value) for name, value in self._arguments().items()}}
+
     def load(self, updates: int, arrays: Mapping[str, Any]) -> None:
         """Go on from where another optimizer of the same kind was.
 
@@ -232,8 +239,20 @@ class Optimizer(Registered):
                                  f"got {_kind(parameters)}")
         return arrays
 
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments().items())})"
+
+
+def _storable(value: Any) -> Any:
+    """A setting as JSON can hold it."""
+    if isinstance(value, Schedule):
+        return value.config()
+    if isinstance(value, tuple):
+        return [_storable(each) for each in value]
+    return None if callable(value) else value
 
 
 def _zeros(like: Array) -> Array:

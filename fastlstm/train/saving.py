@@ -6,14 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fastlstm import registry
+from fastlstm import nn
 from fastlstm.checks import Array
-from fastlstm.nn.layer import Layer
-from fastlstm.train import checkpoint
+from fastlstm.train import checkpoint, schedules
 from fastlstm.train.callbacks import Callback
-from fastlstm.train.loss import Loss
-from fastlstm.train.optimizer import Optimizer
-from fastlstm.train.schedule import Schedule
+from fastlstm.train.losses import CrossEntropy, Huber, SquaredError
+from fastlstm.train.optimizers import SGD, Adam, AdamW, RMSprop
 from fastlstm.train.states import pack, unpack
 
 if TYPE_CHECKING:
@@ -22,6 +20,9 @@ if TYPE_CHECKING:
 CallbackState: TypeAlias = tuple[str, Mapping[str, Any], Mapping[str, Array]]
 """A callback's class, and what its `state` gave."""
 
+MODELS = {kind.__name__: kind for kind in (nn.LSTM, nn.Dense, nn.Sequential)}
+LOSSES = {kind.__name__: kind for kind in (CrossEntropy, Huber, SquaredError)}
+OPTIMIZERS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop)}
 FUNCTIONS = {"learning_rate": "learning rate", "momentum": "momentum", "betas": "first of the betas"}
 """Settings of optimizers that may be functions, which no file can hold; for messages."""
 PLACE = "epoch", "chunk", "step", "updates", "steps", "seconds", "last_loss", "validation_loss", "stopped"
@@ -37,14 +38,11 @@ def check(trainer: Trainer) -> None:
         As `Trainer.save`.
     """
     checkpoint.require()
-    for name, value, family in (
-        ("model", trainer.model, Layer), ("loss", trainer.loss, Loss), ("optimizer", trainer.optimizer, Optimizer)
+    for name, value, kinds in (
+        ("model", trainer.model, MODELS), ("loss", trainer.loss, LOSSES), ("optimizer", trainer.optimizer, OPTIMIZERS)
     ):
-        registry.check(name, value, family)
-    for layer in getattr(trainer.model, "layers", ()):
-        registry.check("layer", layer, Layer)
-    for name, schedule in trainer.optimizer.schedules.items():
-        registry.check(name, schedule, Schedule)
+        if type(value) not in kinds.values():
+            raise TypeError(f"{name} must be a {' or '.join(kinds)} to be saved, got {type(value).__name__}")
 
 
 def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
@@ -90,12 +88,12 @@ def load(kind: type[Trainer], path: str | os.PathLike[str], optimizer: Any) -> T
     def get(name: str) -> dict[str, Array]:
         return {key[len(name) + 1 :]: array for key, array in arrays.items() if key.startswith(name + ".")}
 
-    model: Any = registry.made(found["model"], Layer)
+    model = nn.from_config(found["model"])
     model.load_state_dict(get("model"))
     for generator, state in zip(model.generators(), found["generators"], strict=True):
         generator.bit_generator.state = state
     trainer = kind(
-        model, registry.made(found["loss"], Loss), _optimizer(found["optimizer"], optimizer), **found["trainer"]
+        model, _made(LOSSES, found["loss"]), _optimizer(found["optimizer"], optimizer), **found["trainer"]
     )
     trainer.optimizer.load(found["optimizer_updates"], get("optimizer"))
     for name, schedule in trainer.optimizer.schedules.items():
@@ -127,13 +125,18 @@ def resume(states: Sequence[CallbackState], callbacks: Sequence[Callback]) -> No
                 break
 
 
+def _made(kinds: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    arguments = dict(config)
+    return kinds[arguments.pop("kind")](**arguments)
+
+
 def _optimizer(config: Mapping[str, Any], given: Any) -> Any:
     if given is None:
         for name, words in FUNCTIONS.items():
             value = config.get(name, 0.0)
             if value is None or (isinstance(value, list) and None in value):
                 raise ValueError(f"optimizer must be given: the {words} was a function, which no file can hold")
-        return registry.made({name: _scheduled(value) for name, value in config.items()}, Optimizer)
+        return _made(OPTIMIZERS, {name: _scheduled(value) for name, value in config.items()})
     if type(given).__name__ != config["kind"]:
         raise ValueError(f"optimizer must be a {config['kind']}, as the one in the file, got {given!r}")
     return given
@@ -142,5 +145,5 @@ def _optimizer(config: Mapping[str, Any], given: Any) -> Any:
 def _scheduled(value: Any) -> Any:
     """A setting, of what JSON held of it."""
     if isinstance(value, Mapping):
-        return registry.made(value, Schedule)
+        return schedules.from_config(value)
     return [_scheduled(each) for each in value] if isinstance(value, list) else value

@@ -1,18 +1,14 @@
 """What all schedules share; they are in `schedules`."""
 
+import inspect
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from fastlstm import checks
-from fastlstm.registry import Registered, made
-
-S = TypeVar("S", bound="Schedule")
 
 
-class Schedule(Registered):
+class Schedule:
     """A number that changes with the updates done: a learning rate, a momentum, or the first of Adam's betas.
-
-    One of your own has a ``__call__``, and its constructor's arguments as attributes; then a checkpoint can hold it.
 
     Raises
     ------
@@ -83,14 +79,23 @@ class Schedule(Registered):
         if set(state) != set(self.state()):
             raise ValueError(f"state must have {sorted(self.state())}, got {sorted(state)}")
 
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, and the class's name as "kind"; for JSON.
+
+        Returns
+        -------
+        dict
+            A schedule among the arguments is in it as its own `config`.
+        """
+        given = self._arguments()
+        found = {name: each.config() if isinstance(each, Schedule) else each for name, each in given.items()}
+        return {"kind": type(self).__name__, **found}
+
     def _at(self, updates: int) -> float:
         raise NotImplementedError
 
-    @classmethod
-    def _from_arguments(cls: type[S], arguments: Mapping[str, Any]) -> S:
-        return cls(**{
-            name: made(each, Schedule) if isinstance(each, Mapping) else each for name, each in arguments.items()
-        })
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments().items())})"

@@ -226,7 +226,7 @@ def test_layers_from_their_configs(layer):
     ("config", "error", "message"),
     [
         ([], TypeError, "config must be a mapping, got list"),
-        ({}, ValueError, "config must have a kind of 'Dense', 'LSTM', 'Sequential'"),
+        ({}, ValueError, "config must have a kind of 'LSTM', 'Dense' or 'Sequential', got None"),
         ({"kind": "GRU"}, ValueError, "got 'GRU'"),
         ({"kind": "Dense", "input_size": 3}, TypeError, "output_size"),
         ({"kind": "LSTM", "input_size": 3, "hidden_size": 2, "depth": 1}, TypeError, "depth"),
