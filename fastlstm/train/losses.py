@@ -12,7 +12,7 @@ from fastlstm.engine.cores import useful
 from fastlstm.engine.workspace import empty, workspace
 from fastlstm.train import weights
 from fastlstm.train.entropy import CrossEntropy
-from fastlstm_kernels.loss import SCRATCH, huber_sums
+from fastlstm_kernels.loss import SCRATCH, piece_sums
 
 __all__ = ["CrossEntropy", "Huber", "SquaredError"]
 
@@ -92,7 +92,7 @@ class _Elementwise(ABC):
 
     def _mean(self, given: Array, wanted: Array, have: Array, count: float, gradient: Array) -> float:
         group = given.shape[-1] if have.shape != given.shape else 1
-        sums = numpy.empty(huber_sums(have.size, group))
+        sums = numpy.empty(piece_sums(have.size, group))
         workers = useful(None, 10 * given.size)
         kernels.huber_loss(
             given.reshape(-1), wanted.reshape(-1), have.reshape(-1), group, self._bend(), 1 / max(1.0, count),

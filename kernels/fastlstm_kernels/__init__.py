@@ -12,8 +12,8 @@ from fastlstm_kernels.forward import forward, preactivations
 from fastlstm_kernels.gate_methods import add_gate_gradients, gate_delta
 from fastlstm_kernels.gather import gather_rows
 from fastlstm_kernels.gradients import weight_gradients
+from fastlstm_kernels.huber import huber_loss, weighted_huber_loss
 from fastlstm_kernels.layer import layer_backward, layer_forward, layer_truncated_backward
-from fastlstm_kernels.loss import huber_loss, weighted_huber_loss
 from fastlstm_kernels.network import network_backward, network_forward, network_gradients
 from fastlstm_kernels.optimize import adam_step, gradient_squares, rmsprop_step, sgd_step
 from fastlstm_kernels.output import output_delta
