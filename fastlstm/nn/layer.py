@@ -56,7 +56,7 @@ class Layer(kinds.Registered, ABC):
     ...         return *self(input), input
     ...
     ...     def backward(self, tape, dy, dstate=None, truncate=None, stride=1):
-    ...         self.gradients["scale"] += (dy * tape).reshape(-1, self.input_size).sum(axis=0)
+    ...         self.gradients["scale"][:] += (dy * tape).reshape(-1, self.input_size).sum(axis=0)
     ...         return dy * self.parameters["scale"], None
     """
 

@@ -142,7 +142,7 @@ class Optimizer(kinds.Registered, parts=Schedule):
                 highest, scale = math.inf, 1.0
 
         def run(parameters: Array, gradients: Array, arrays: dict[str, Array]) -> None:
-            head = GradientRates(limit=highest, scale=scale, decay=decay)
+            head = GradientRates(highest, scale, decay)
             self.apply(precision.rates(parameters.dtype, *head, *own), parameters, gradients, arrays, workers)
 
         if parameters.dtype == numpy.float64 or self._fits_float32((decay, *own)):
