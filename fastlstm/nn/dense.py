@@ -77,7 +77,6 @@ class Dense(Layer):
         self.bias = bool(bias)
         self.n_threads = checks.optional_integer("n_threads", n_threads, 1)
         self.dtype = checks.float_dtype(dtype)
-        self.batch_first = None  # rows are all alike
         shapes: dict[str, tuple[int, ...]] = {"weight": (self.output_size, self.input_size)}
         if bias:
             shapes["bias"] = (self.output_size,)
@@ -200,13 +199,6 @@ class Dense(Layer):
             delta, x, self.parameters["weight"], self.gradients["weight"], d_b, d_x.reshape(-1, k), self.n_threads
         )
         return d_x, None
-
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments but for the seed, and the class's name as "kind"; see `from_config`."""
-        return {
-            "kind": "Dense", "input_size": self.input_size, "output_size": self.output_size, "bias": self.bias,
-            "dtype": self.dtype.name, "n_threads": self.n_threads,
-        }
 
     def _check_final(self, tape: DenseTape, dstate: Any) -> None:
         self._check_tape(tape)

@@ -287,16 +287,6 @@ class LSTM(Layer):
         """Size of the output: `proj_size` or `hidden_size`, twice that if `bidirectional`."""
         return (self.proj_size or self.hidden_size) * self._directions
 
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments but for the seed, and the class's name as "kind"; see `from_config`."""
-        return {
-            "kind": "LSTM", "input_size": self.input_size, "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers, "bias": self.bias, "batch_first": self.batch_first, "dropout": self.dropout,
-            "bidirectional": self.bidirectional, "proj_size": self.proj_size,
-            "recurrent_dropout": self.recurrent_dropout, "forget_bias": self.forget_bias,
-            "recurrent_initializer": self.recurrent_initializer, "dtype": self.dtype.name, "n_threads": self.n_threads,
-        }
-
     def generators(self) -> list[numpy.random.Generator]:
         """Its `generator`, in a list."""
         return [self.generator]
@@ -474,9 +464,9 @@ class LSTM(Layer):
         return masks, dropped
 
     def __repr__(self) -> str:
-        arguments = self.config()
+        arguments = self._arguments(LSTM)
         sizes = [str(arguments.pop(name)) for name in ("input_size", "hidden_size")]
         usual = {"num_layers": 1, "dropout": 0, "bidirectional": False, "proj_size": 0, "recurrent_dropout": 0,
-                 "forget_bias": None, "recurrent_initializer": "uniform", "kind": "LSTM"}
+                 "forget_bias": None, "recurrent_initializer": "uniform"}
         told = [f"{name}={value}" for name, value in arguments.items() if name not in usual or value != usual[name]]
         return f"LSTM({', '.join(sizes + told)})"

@@ -8,9 +8,7 @@ import numpy
 from fastlstm import checks
 from fastlstm.checks import Array
 from fastlstm.nn import arguments
-from fastlstm.nn.dense import Dense
 from fastlstm.nn.layer import Layer
-from fastlstm.nn.lstm import LSTM
 from fastlstm.parameters import Buffer
 
 States: TypeAlias = tuple[Any, ...]
@@ -41,7 +39,7 @@ class Sequential(Layer):
 
     Parameters
     ----------
-    *layers : LSTM, Dense or Sequential
+    *layers : LSTM, Dense, Sequential or another Layer
         At least one. All of one dtype, each of the input size that the one before gives, and none part of another
         Sequential. They stay the very objects they are.
 
@@ -88,7 +86,8 @@ class Sequential(Layer):
     def _move(self, parameters: Buffer, gradients: Buffer) -> None:
         super()._move(parameters, gradients)
         for k, layer in enumerate(self.layers):
-            layer._move(parameters.part(str(k)), gradients.part(str(k)))
+            if layer.parameters:
+                layer._move(parameters.part(str(k)), gradients.part(str(k)))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -204,10 +203,6 @@ class Sequential(Layer):
         """Those of the layers."""
         return [generator for layer in self.layers for generator in layer.generators()]
 
-    def config(self) -> dict[str, Any]:
-        """The configs of the layers, and the class's name as "kind"; see `from_config`."""
-        return {"kind": "Sequential", "layers": [layer.config() for layer in self.layers]}
-
     def _each(self, name: str, state: Any) -> States:
         """One entry for each layer."""
         if state is None:
@@ -242,8 +237,9 @@ def _check(layers: tuple[Any, ...]) -> None:
     if not layers:
         raise ValueError("a Sequential must have at least one layer, got none")
     for k, layer in enumerate(layers):
-        if not isinstance(layer, LSTM | Dense | Sequential):
-            raise TypeError(f"layer {k} must be an LSTM, a Dense or a Sequential, got {type(layer).__name__}")
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layer {k} must be an LSTM, a Dense, a Sequential or of another subclass of Layer, "
+                            f"got {type(layer).__name__}")
         if layer.parameters.is_part or any(layer is other for other in layers[:k]):
             raise ValueError(f"layer {k} must not be part of a Sequential already, got {layer!r}")
         if layer.dtype != layers[0].dtype:

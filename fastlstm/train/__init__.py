@@ -5,11 +5,13 @@ from fastlstm.train.callbacks import Callback, EarlyStopping
 from fastlstm.train.chunk import Chunk
 from fastlstm.train.chunks import Chunks
 from fastlstm.train.history import History
+from fastlstm.train.loss import Loss
 from fastlstm.train.losses import CrossEntropy, Huber, SquaredError
+from fastlstm.train.optimizer import Optimizer
 from fastlstm.train.optimizers import SGD, Adam, AdamW, RMSprop
 from fastlstm.train.trainer import Trainer
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Callback", "Chunk", "Chunks", "CrossEntropy", "EarlyStopping", "History", "Huber",
-    "RMSprop", "SquaredError", "Trainer", "schedules",
+    "Loss", "Optimizer", "RMSprop", "SquaredError", "Trainer", "schedules",
 ]

@@ -10,10 +10,11 @@ from fastlstm.checks import Array
 from fastlstm.engine.cores import useful
 from fastlstm.engine.workspace import empty, workspace
 from fastlstm.train import weights
+from fastlstm.train.loss import Loss
 from fastlstm_kernels.loss import SCRATCH
 
 
-class CrossEntropy:
+class CrossEntropy(Loss):
     """Cross-entropy of the softmax of logits: the loss of a row is -Σ w y log softmax(outputs).
 
     y is one at the row's label, or a row of weights, one-hot or another distribution. No logit overflows: the largest
@@ -95,12 +96,8 @@ class CrossEntropy:
         return float(losses.sum()) / total if parts is None else float((losses * parts).sum()), gradient
 
     def total_weight(self, outputs: Any, targets: Any, mask: Any = None, sample_weight: Any = None) -> float:
-        """What the mean is divided by; see `Huber.total_weight`."""
+        """What the mean is divided by; see `Loss.total_weight`."""
         return self._read(outputs, targets, mask, sample_weight)[-1]
-
-    def config(self) -> dict[str, Any]:
-        """The arguments of the constructor, and the class's name as "kind"."""
-        return {"kind": "CrossEntropy", "weight": weights.listed(self.weight), "ignore_index": self.ignore_index}
 
     def __repr__(self) -> str:
         return weights.shown("CrossEntropy", weight=weights.listed(self.weight), ignore_index=self.ignore_index)

@@ -1,19 +1,19 @@
 """What all optimizers share; they are in `optimizers`."""
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy
 
-from fastlstm import checks
+from fastlstm import checks, kinds
 from fastlstm.checks import Array
 from fastlstm.engine import cores
 from fastlstm.engine.workspace import empty
 from fastlstm.train import clipping, precision
 from fastlstm.train.schedule import Schedule
 from fastlstm.train.settings import Check, Setting, limit, number, rate, threads
+from fastlstm_kernels.optimize import GradientRates
 
 Rate: TypeAlias = float | Callable[[int], float]
 """A learning rate or momentum: a number, or a function of the number of updates done that gives it, a `Schedule`."""
@@ -22,8 +22,12 @@ WORK = 10
 """Work of a step for each parameter, in flops."""
 
 
-class Optimizer:
+class Optimizer(kinds.Registered, parts=Schedule):
     """What all optimizers share: the learning rate, clipping, and what is kept from step to step.
+
+    A subclass of one's own gives `rates` and `apply`, and `kept` if it keeps arrays; or a `step` of its own, which adds
+    to `updates`. `Trainer.save` writes its `config`: the attributes that are named like the constructor's arguments. To
+    read the file, the module that defines the class must have been imported.
 
     Parameters
     ----------
@@ -57,6 +61,20 @@ class Optimizer:
     -----
     Arguments are attributes too, which may be assigned at any time; a value that the constructor would refuse raises
     and changes nothing.
+
+    Examples
+    --------
+    >>> class SignSGD(fastlstm.train.Optimizer):
+    ...     def __init__(self, learning_rate=0.01, weight_decay=0.0, clip_norm=None, clip_value=None, n_threads=None):
+    ...         super().__init__(learning_rate, weight_decay, clip_norm, clip_value, n_threads)
+    ...
+    ...     def rates(self):
+    ...         return (self.now("learning_rate", self.learning_rate),)
+    ...
+    ...     def apply(self, rates, parameters, gradients, arrays, workers):
+    ...         limit, scale, decay, rate = rates
+    ...         g = numpy.clip(gradients, -limit, limit) * scale + decay * parameters
+    ...         parameters -= rate * numpy.sign(g)
     """
 
     learning_rate = Setting(rate)
@@ -65,8 +83,11 @@ class Optimizer:
     clip_value = Setting(limit)
     n_threads = Setting(threads)
 
-    _kept: ClassVar[dict[str, str | None]] = {}
+    kept: ClassVar[dict[str, str | None]] = {}
     """Names of arrays, with the setting that must be true for one to be kept; None where it always is."""
+
+    decoupled: ClassVar[bool] = False
+    """Whether weight decay is left to `apply`, and nothing is added to the gradient."""
 
     def __init__(
         self, learning_rate: Rate, weight_decay: float, clip_norm: float | None, clip_value: float | None,
@@ -108,7 +129,8 @@ class Optimizer:
         some four times as long.
         """
         parameters, gradients = _fitting(parameters, gradients)
-        numbers = self._numbers()
+        decay = 0.0 if self.decoupled else self.weight_decay
+        own = self.rates()
         arrays = self._fitting_arrays(parameters)
         workers = cores.useful(self.n_threads, WORK * parameters.size)
         norm, highest, scale = None, math.inf if self.clip_value is None else self.clip_value, 1.0
@@ -120,10 +142,10 @@ class Optimizer:
                 highest, scale = math.inf, 1.0
 
         def run(parameters: Array, gradients: Array, arrays: dict[str, Array]) -> None:
-            rates = precision.rates(parameters.dtype, highest, scale, *numbers)
-            self._apply(rates, parameters, gradients, arrays, workers)
+            head = GradientRates(highest, scale, decay)
+            self.apply(precision.rates(parameters.dtype, *head, *own), parameters, gradients, arrays, workers)
 
-        if parameters.dtype == numpy.float64 or self._fits_float32(numbers):
+        if parameters.dtype == numpy.float64 or self._fits_float32((decay, *own)):
             run(parameters, gradients, arrays)
         else:
             precision.in_float64(run, parameters, gradients, arrays)
@@ -165,7 +187,7 @@ class Optimizer:
         dict
             A schedule is in it as its `config`, any other callable as None.
         """
-        return {"kind": type(self).__name__, **{name: _storable(value) for name, value in self._arguments().items()}}
+        return {name: _without_functions(value) for name, value in super().config().items()}
 
     def load(self, updates: int, arrays: Mapping[str, Any]) -> None:
         """Go on from where another optimizer of the same kind was.
@@ -183,7 +205,7 @@ class Optimizer:
             Names, shapes or dtypes are not those of this kind of optimizer. Nothing is changed.
         """
         updates = checks.integer("updates", updates, 0)
-        names = self._kept if updates else {}
+        names = self.kept if updates else {}
         needed = [name for name, setting in names.items() if setting is None]
         if not set(needed) <= set(arrays) <= set(names):
             others = [name for name in names if name not in needed]
@@ -202,18 +224,30 @@ class Optimizer:
         self.updates, self.arrays = updates, copies
         self._drop_unused()
 
-    def _numbers(self) -> tuple[float, ...]:
-        """What the kernel's `rates` hold after the limit and the scale."""
+    def rates(self) -> tuple[float, ...]:
+        """The numbers of this step, for `apply`."""
         raise NotImplementedError
 
-    def _apply(
+    def apply(
         self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
     ) -> None:
-        """Run the kernel, in the form that changes just these arrays."""
+        """Make a step: change the parameters and the arrays in place.
+
+        Parameters
+        ----------
+        rates : array
+            `GradientRates`, which say what becomes of the gradient first, and what the method `rates` gave.
+        parameters, gradients : (n,) arrays
+            All, or a part of them, of float32 or float64; `rates` and `arrays` are of the same dtype.
+        arrays : dict of str to (n,) array
+            Those of `kept` that the settings need.
+        workers : int
+            Shares of the work.
+        """
         raise NotImplementedError
 
-    def _now(self, name: str, value: Rate, check: Check = number) -> float:
-        """The number that a setting is in this step."""
+    def now(self, name: str, value: Rate, check: Check = number) -> float:
+        """The number that a setting is in this step: of a function, what it gives, checked."""
         found: float = check(name, value(self.updates)) if callable(value) else value
         return found
 
@@ -222,7 +256,7 @@ class Optimizer:
 
     def _names(self) -> list[str]:
         """Of the arrays that the settings need."""
-        return [name for name, setting in self._kept.items() if setting is None or vars(self).get(setting)]
+        return [name for name, setting in self.kept.items() if setting is None or vars(self).get(setting)]
 
     def _drop_unused(self) -> None:
         self.arrays = {name: self.arrays[name] for name in self._names() if name in self.arrays}
@@ -239,19 +273,13 @@ class Optimizer:
                                  f"got {_kind(parameters)}")
         return arrays
 
-    def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments().items())})"
 
 
-def _storable(value: Any) -> Any:
-    """A setting as JSON can hold it."""
-    if isinstance(value, Schedule):
-        return value.config()
-    if isinstance(value, tuple):
-        return [_storable(each) for each in value]
+def _without_functions(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_functions(each) for each in value]
     return None if callable(value) else value
 
 

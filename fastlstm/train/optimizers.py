@@ -9,7 +9,16 @@ from fastlstm.train.optimizer import Optimizer, Rate
 from fastlstm.train.schedule import Schedule
 from fastlstm.train.settings import Setting, betas, flag, fraction, number, rate
 from fastlstm_kernels import adam_step, rmsprop_step, sgd_step
-from fastlstm_kernels.optimize import CENTRED, MOMENTUM, MOVING, NESTEROV, PLAIN
+from fastlstm_kernels.optimize import (
+    CENTRED,
+    MOMENTUM,
+    MOVING,
+    NESTEROV,
+    PLAIN,
+    AdamRates,
+    RMSpropRates,
+    SGDRates,
+)
 
 LEAST_EPS = 1e-16
 """From here on `eps` outweighs, by 30 times or more, the root of what squares lose that are too small for float32."""
@@ -35,7 +44,7 @@ class SGD(Optimizer):
     momentum = Setting(rate)
     nesterov = Setting(flag)
 
-    _kept: ClassVar = {"momentum_buffer": "momentum"}
+    kept: ClassVar = {"momentum_buffer": "momentum"}
 
     def __init__(
         self,
@@ -55,13 +64,15 @@ class SGD(Optimizer):
         if settings.get("nesterov") and not settings["momentum"]:
             raise ValueError("nesterov needs a positive momentum, got momentum 0")
 
-    def _numbers(self) -> tuple[float, ...]:
-        descent = -self._now("learning_rate", self.learning_rate)
-        return self.weight_decay, descent, self._now("momentum", self.momentum)
+    def rates(self) -> tuple[float, ...]:
+        """Numbers of a step; see `Optimizer.rates`."""
+        descent = -self.now("learning_rate", self.learning_rate)
+        return SGDRates(descent=descent, momentum=self.now("momentum", self.momentum))
 
-    def _apply(
+    def apply(
         self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
     ) -> None:
+        """Make a step; see `Optimizer.apply`."""
         momenta = arrays.get("momentum_buffer")
         if momenta is None:
             sgd_step(PLAIN, rates, parameters, gradients, parameters[:0], workers)
@@ -99,8 +110,7 @@ class Adam(Adaptive):
 
     betas = Setting(betas)
 
-    _kept: ClassVar = {"exp_avg": None, "exp_avg_sq": None}
-    _decoupled = False
+    kept: ClassVar = {"exp_avg": None, "exp_avg_sq": None}
 
     def __init__(
         self,
@@ -122,18 +132,19 @@ class Adam(Adaptive):
         first = self.betas[0]
         return super().schedules | ({"betas[0]": first} if isinstance(first, Schedule) else {})
 
-    def _numbers(self) -> tuple[float, ...]:
-        rate, t = self._now("learning_rate", self.learning_rate), self.updates + 1
-        beta1, beta2 = self._now("betas[0]", self.betas[0], fraction), self.betas[1]
-        decay, keep = (0.0, 1 - rate * self.weight_decay) if self._decoupled else (self.weight_decay, 1.0)
-        return (
-            decay, -rate / (1 - beta1**t), self.eps, keep, beta1, 1 - beta1, beta2, 1 - beta2,
-            1 / math.sqrt(1 - beta2**t),
+    def rates(self) -> tuple[float, ...]:
+        """Numbers of a step; see `Optimizer.rates`."""
+        rate, t = self.now("learning_rate", self.learning_rate), self.updates + 1
+        beta1, beta2 = self.now("betas[0]", self.betas[0], fraction), self.betas[1]
+        return AdamRates(
+            descent=-rate / (1 - beta1**t), eps=self.eps, keep=1 - rate * self.weight_decay if self.decoupled else 1.0,
+            beta1=beta1, rest1=1 - beta1, beta2=beta2, rest2=1 - beta2, unbias=1 / math.sqrt(1 - beta2**t),
         )
 
-    def _apply(
+    def apply(
         self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
     ) -> None:
+        """Make a step; see `Optimizer.apply`."""
         adam_step(rates, parameters, gradients, arrays["exp_avg"], arrays["exp_avg_sq"], workers)
 
 
@@ -153,7 +164,7 @@ class AdamW(Adam):
         As for all; see `Optimizer`.
     """
 
-    _decoupled = True
+    decoupled = True
 
     def __init__(
         self,
@@ -200,7 +211,7 @@ class RMSprop(Adaptive):
     momentum = Setting(rate)
     centered = Setting(flag)
 
-    _kept: ClassVar = {"square_avg": None, "grad_avg": "centered", "momentum_buffer": "momentum"}
+    kept: ClassVar = {"square_avg": None, "grad_avg": "centered", "momentum_buffer": "momentum"}
 
     def __init__(
         self,
@@ -218,15 +229,17 @@ class RMSprop(Adaptive):
         super().__init__(learning_rate, weight_decay, clip_norm, clip_value, n_threads)
         self.alpha, self.eps, self.momentum, self.centered = alpha, eps, momentum, centered
 
-    def _numbers(self) -> tuple[float, ...]:
-        descent = -self._now("learning_rate", self.learning_rate)
-        return (
-            self.weight_decay, descent, self.eps, self.alpha, 1 - self.alpha, self._now("momentum", self.momentum),
+    def rates(self) -> tuple[float, ...]:
+        """Numbers of a step; see `Optimizer.rates`."""
+        return RMSpropRates(
+            descent=-self.now("learning_rate", self.learning_rate), eps=self.eps, alpha=self.alpha,
+            rest=1 - self.alpha, momentum=self.now("momentum", self.momentum),
         )
 
-    def _apply(
+    def apply(
         self, rates: Array, parameters: Array, gradients: Array, arrays: dict[str, Array], workers: int
     ) -> None:
+        """Make a step; see `Optimizer.apply`."""
         form = CENTRED * ("grad_avg" in arrays) + MOVING * ("momentum_buffer" in arrays)
-        squares, means, momenta = (arrays.get(name, parameters[:0]) for name in self._kept)
+        squares, means, momenta = (arrays.get(name, parameters[:0]) for name in self.kept)
         rmsprop_step(form, rates, parameters, gradients, squares, means, momenta, workers)

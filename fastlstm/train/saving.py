@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fastlstm import nn
+from fastlstm import kinds, nn
 from fastlstm.checks import Array
-from fastlstm.train import checkpoint, schedules
+from fastlstm.nn.layer import Layer
+from fastlstm.train import checkpoint
 from fastlstm.train.callbacks import Callback
-from fastlstm.train.losses import CrossEntropy, Huber, SquaredError
-from fastlstm.train.optimizers import SGD, Adam, AdamW, RMSprop
+from fastlstm.train.loss import Loss
+from fastlstm.train.optimizer import Optimizer
 from fastlstm.train.states import pack, unpack
 
 if TYPE_CHECKING:
@@ -20,11 +23,9 @@ if TYPE_CHECKING:
 CallbackState: TypeAlias = tuple[str, Mapping[str, Any], Mapping[str, Array]]
 """A callback's class, and what its `state` gave."""
 
-MODELS = {kind.__name__: kind for kind in (nn.LSTM, nn.Dense, nn.Sequential)}
-LOSSES = {kind.__name__: kind for kind in (CrossEntropy, Huber, SquaredError)}
-OPTIMIZERS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop)}
-FUNCTIONS = {"learning_rate": "learning rate", "momentum": "momentum", "betas": "first of the betas"}
-"""Settings of optimizers that may be functions, which no file can hold; for messages."""
+FAMILIES: dict[str, type[Any]] = {"model": Layer, "loss": Loss, "optimizer": Optimizer}
+"""Attributes of a trainer that a file holds by their kinds, and what they must be for that."""
+
 PLACE = "epoch", "chunk", "step", "updates", "steps", "seconds", "last_loss", "validation_loss", "stopped"
 """Attributes of a trainer, saved and set as they are."""
 
@@ -38,11 +39,8 @@ def check(trainer: Trainer) -> None:
         As `Trainer.save`.
     """
     checkpoint.require()
-    for name, value, kinds in (
-        ("model", trainer.model, MODELS), ("loss", trainer.loss, LOSSES), ("optimizer", trainer.optimizer, OPTIMIZERS)
-    ):
-        if type(value) not in kinds.values():
-            raise TypeError(f"{name} must be a {' or '.join(kinds)} to be saved, got {type(value).__name__}")
+    for name in FAMILIES:
+        _described(trainer, name)
 
 
 def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
@@ -66,7 +64,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         put(f"callbacks.{k}", given)
     checkpoint.write(path, arrays, {
         "kind": "Trainer",
-        "model": trainer.model.config(), "loss": trainer.loss.config(), "optimizer": trainer.optimizer.config(),
+        **{name: _described(trainer, name) for name in FAMILIES},
         "trainer": {name: getattr(trainer, name) for name in ("k1", "k2", "truncate", "stride")},
         "place": {name: getattr(trainer, name) for name in PLACE},
         "optimizer_updates": trainer.optimizer.updates,
@@ -93,7 +91,7 @@ def load(kind: type[Trainer], path: str | os.PathLike[str], optimizer: Any) -> T
     for generator, state in zip(model.generators(), found["generators"], strict=True):
         generator.bit_generator.state = state
     trainer = kind(
-        model, _made(LOSSES, found["loss"]), _optimizer(found["optimizer"], optimizer), **found["trainer"]
+        model, kinds.made(Loss, found["loss"]), _optimizer(found["optimizer"], optimizer), **found["trainer"]
     )
     trainer.optimizer.load(found["optimizer_updates"], get("optimizer"))
     for name, schedule in trainer.optimizer.schedules.items():
@@ -125,25 +123,35 @@ def resume(states: Sequence[CallbackState], callbacks: Sequence[Callback]) -> No
                 break
 
 
-def _made(kinds: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-    arguments = dict(config)
-    return kinds[arguments.pop("kind")](**arguments)
+def _described(trainer: Trainer, name: str) -> dict[str, Any]:
+    """Of which kind an attribute is, and how another one is made; as JSON holds it."""
+    value, family = getattr(trainer, name), FAMILIES[name]
+    if not isinstance(value, family):
+        raise TypeError(f"{name} must be an object of a subclass of {family.__name__} to be saved, got {value!r}")
+    found = kinds.described(value)
+    try:
+        json.dumps(found)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must have a config that JSON can hold to be saved: {error}; got {found}") from None
+    return found
 
 
 def _optimizer(config: Mapping[str, Any], given: Any) -> Any:
     if given is None:
-        for name, words in FUNCTIONS.items():
-            value = config.get(name, 0.0)
-            if value is None or (isinstance(value, list) and None in value):
-                raise ValueError(f"optimizer must be given: the {words} was a function, which no file can hold")
-        return _made(OPTIMIZERS, {name: _scheduled(value) for name, value in config.items()})
+        functions = list(_functions(config))
+        if functions:
+            raise ValueError(f"optimizer must be given: the {functions[0]} was a function, which no file can hold")
+        return kinds.made(Optimizer, config)
     if type(given).__name__ != config["kind"]:
         raise ValueError(f"optimizer must be a {config['kind']}, as the one in the file, got {given!r}")
     return given
 
 
-def _scheduled(value: Any) -> Any:
-    """A setting, of what JSON held of it."""
-    if isinstance(value, Mapping):
-        return schedules.from_config(value)
-    return [_scheduled(each) for each in value] if isinstance(value, list) else value
+def _functions(config: Mapping[str, Any]) -> Iterator[str]:
+    """Arguments of an optimizer that were functions, of which a file holds None, in words."""
+    parameters = inspect.signature(kinds.named(Optimizer, config["kind"])).parameters
+    for name, value in config.items():
+        if value is None and name in parameters and parameters[name].default is not None:
+            yield name.replace("_", " ")
+        elif isinstance(value, list) and None in value:
+            yield f"{'first' if value[0] is None else 'another'} of the {name}"

@@ -1,14 +1,17 @@
 """What all schedules share; they are in `schedules`."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from fastlstm import checks
+from fastlstm import checks, kinds
 
 
-class Schedule:
+class Schedule(kinds.Registered):
     """A number that changes with the updates done: a learning rate, a momentum, or the first of Adam's betas.
+
+    A subclass of one's own gives the number in `_at(updates)`. `Trainer.save` writes its `config`: the attributes that
+    are named like the constructor's arguments. To read the file, the module that defines the class must have been
+    imported.
 
     Raises
     ------
@@ -79,23 +82,9 @@ class Schedule:
         if set(state) != set(self.state()):
             raise ValueError(f"state must have {sorted(self.state())}, got {sorted(state)}")
 
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, and the class's name as "kind"; for JSON.
-
-        Returns
-        -------
-        dict
-            A schedule among the arguments is in it as its own `config`.
-        """
-        given = self._arguments()
-        found = {name: each.config() if isinstance(each, Schedule) else each for name, each in given.items()}
-        return {"kind": type(self).__name__, **found}
-
     def _at(self, updates: int) -> float:
+        """The number after that many updates, at least 0."""
         raise NotImplementedError
-
-    def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments().items())})"

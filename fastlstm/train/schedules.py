@@ -9,10 +9,10 @@ An optimizer calls them before each step with the number of updates it has done.
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from fastlstm import checks
+from fastlstm import checks, kinds
 from fastlstm.train.schedule import Schedule
 from fastlstm.train.settings import fraction, number
 
@@ -248,13 +248,6 @@ class Plateau(Schedule):
         )
 
 
-KINDS: dict[str, Callable[..., Schedule]] = {
-    kind.__name__: kind
-    for kind in (Constant, CosineDecay, ExponentialDecay, OneCycle, Plateau, StepDecay, Warmup)
-}
-"""All schedules, by the name that `config` gives as "kind"."""
-
-
 def from_config(config: Mapping[str, Any]) -> Schedule:
     """A schedule made as another one was.
 
@@ -270,20 +263,15 @@ def from_config(config: Mapping[str, Any]) -> Schedule:
     Raises
     ------
     TypeError, ValueError
-        Something else, or arguments that the schedule does not take.
+        Something else, an unknown kind, or arguments that the schedule does not take.
 
     Examples
     --------
     >>> fastlstm.train.schedules.from_config({"kind": "StepDecay", "initial": 0.1, "every": 1000})
     StepDecay(initial=0.1, every=1000, factor=0.1)
     """
-    if not isinstance(config, Mapping):
-        raise TypeError(f"config must be a mapping, got {type(config).__name__}")
-    arguments = {name: from_config(each) if isinstance(each, Mapping) else each for name, each in config.items()}
-    kind = arguments.pop("kind", None)
-    if kind not in KINDS:
-        raise ValueError(f"config must have a kind of {', '.join(map(repr, KINDS))}, got {kind!r}")
-    return KINDS[kind](**arguments)
+    found: Schedule = kinds.made(Schedule, config)
+    return found
 
 
 def _share(name: str, value: Any) -> float:

@@ -50,11 +50,11 @@ class Trainer:
     Parameters
     ----------
     model : LSTM or Sequential
-        Or another layer of their methods; steps first (no `batch_first`). It is changed in place.
-    loss : Huber, SquaredError, CrossEntropy or callable
+        Or another `Layer`, or object of its methods; steps first (no `batch_first`). It is changed in place.
+    loss : Huber, SquaredError, CrossEntropy, another Loss or callable
         ``value, gradient = loss(outputs, targets, mask)``; with weights there is `sample_weight` behind the mask.
     optimizer : SGD, Adam, AdamW or RMSprop
-        Or another object of their methods.
+        Or another `Optimizer`, or object with a `step`.
     k1 : int or None
         Steps from update to update, at least 1; None for whole chunks.
     k2 : int or None
@@ -259,7 +259,8 @@ class Trainer:
         Raises
         ------
         TypeError
-            The model, loss or optimizer is not one of fastlstm's.
+            The model is no `Layer`, the loss no `Loss` or the optimizer no `Optimizer`; or one of them cannot be
+            described: another class has its name, or its `config` cannot.
         OSError, ModuleNotFoundError
             The file cannot be written, or safetensors is not installed.
         """
@@ -286,7 +287,8 @@ class Trainer:
         OSError, ModuleNotFoundError
             The file cannot be read, or safetensors is not installed.
         TypeError, ValueError
-            It is truncated, damaged, of a newer format or something else; or the optimizer does not fit.
+            It is truncated, damaged, of a newer format or something else; or the optimizer does not fit; or a class of
+            the user's own has not been defined: import the module that does so first.
         """
         return saving.load(cls, path, optimizer)
 

@@ -10,8 +10,8 @@ from fastlstm_kernels.entropy import cross_entropy, label_cross_entropy
 from fastlstm_kernels.forward import forward, preactivations
 from fastlstm_kernels.gate_methods import add_gate_gradients, gate_delta, gate_step, run_rows
 from fastlstm_kernels.gather import gather_rows
+from fastlstm_kernels.huber import huber_loss, weighted_huber_loss
 from fastlstm_kernels.layer import layer_backward, layer_forward, layer_truncated_backward
-from fastlstm_kernels.loss import huber_loss, weighted_huber_loss
 from fastlstm_kernels.network import (
     example_backward,
     example_forward,

@@ -2,15 +2,14 @@
 
 A step is bound by memory, so that each array goes through the cache once, and what clips the gradient or adds weight
 decay to it happens in registers on the way: without them it is arithmetic that changes nothing. All arrays of a
-kernel have one dtype; its numbers come in an array `rates`, which begins with
+kernel have one dtype; its numbers come in an array `rates`, those of `GradientRates` and then the optimizer's own.
 
-- limit: the gradient's elements are cut off at ± this (infinity: they are not);
-- scale: it is then multiplied with this (1: not at all);
-- decay: this times the parameters is then added to it (0: nothing).
+The names of those numbers stand here, once, for who fills the array and for the formulas. They do not reach Numba,
+which looks at every letter of a NamedTuple in each call.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastlstm_kernels.arrays import Array, intp
 from fastlstm_kernels.jit import jit
@@ -31,10 +30,53 @@ _SUMS = 4
 """Sums of squares side by side in a block: each is the shorter, and the more exact."""
 
 
+class GradientRates(NamedTuple):
+    """What becomes of the gradient before the step, in this order."""
+
+    limit: Any  # its elements are cut off at ± this; infinity: they are not
+    scale: Any  # it is multiplied with this; 1: not at all
+    decay: Any  # this times the parameters is added to it; 0: nothing
+
+
+class SGDRates(NamedTuple):
+    """Numbers of `sgd_step`."""
+
+    descent: Any  # minus the learning rate
+    momentum: Any
+
+
+class AdamRates(NamedTuple):
+    """Numbers of `adam_step`."""
+
+    descent: Any  # minus the learning rate over 1 - β₁ᵗ
+    eps: Any
+    keep: Any  # what the parameters are multiplied with
+    beta1: Any
+    rest1: Any  # 1 - β₁
+    beta2: Any
+    rest2: Any
+    unbias: Any  # 1 / √(1 - β₂ᵗ)
+
+
+class RMSpropRates(NamedTuple):
+    """Numbers of `rmsprop_step`."""
+
+    descent: Any  # minus the learning rate
+    eps: Any
+    alpha: Any
+    rest: Any  # 1 - α
+    momentum: Any
+
+
 def _clipped(v: Machine, g: Any, limit: Any) -> Any:
     """The gradient cut off at ± limit; a NaN stays one."""
     lowest = 0.0 - limit
     return v.select(g > limit, limit, v.select(g < lowest, lowest, g))
+
+
+def _numbers(v: Machine, rates: Any, kind: Any, first: int = len(GradientRates._fields)) -> Any:
+    """The numbers of a kind, each in all lanes of a vector."""
+    return kind(*(v.broadcast(rates + k) for k, _ in enumerate(kind._fields, first)))
 
 
 def _step(
@@ -42,11 +84,11 @@ def _step(
     update: Callable[..., Sequence[Any]],
 ) -> None:
     """Run ``p, *kept = update(p, g, *kept)`` along n elements, g the gradient clipped and with weight decay."""
-    limit, scale, decay = (v.broadcast(rates + k) for k in range(3))
+    r = _numbers(v, rates, GradientRates, 0)
 
     def step(offset: Any, mask: Any) -> None:
         p, g, *before = (load_at(v, place + offset, mask) for place in (parameters, gradients, *kept))
-        after = update(p, v.fma(decay, p, _clipped(v, g, limit) * scale), *before)
+        after = update(p, v.fma(r.decay, p, _clipped(v, g, r.limit) * r.scale), *before)
         for place, value in zip((parameters, *kept), after, strict=True):
             store_at(v, place + offset, value, mask)
 
@@ -58,17 +100,17 @@ def _step(
 def _sgd(
     v: Machine, form: Count, n: Count, rates: Place, parameters: Place, gradients: Place, momenta: Place
 ) -> None:
-    descent, momentum = (v.broadcast(rates + k) for k in (3, 4))
+    r = _numbers(v, rates, SGDRates)
 
     def moving(p: Any, g: Any, b: Any, nesterov: bool) -> list[Any]:
-        b = v.fma(momentum, b, g)
-        return [v.fma(descent, v.fma(momentum, b, g) if nesterov else b, p), b]
+        b = v.fma(r.momentum, b, g)
+        return [v.fma(r.descent, v.fma(r.momentum, b, g) if nesterov else b, p), b]
 
     def run(kept: list[Any], update: Callable[..., list[Any]]) -> None:
         _step(v, n, rates, parameters, gradients, kept, update)
 
     v.choose(form, {
-        PLAIN: lambda: run([], lambda p, g: [v.fma(descent, g, p)]),
+        PLAIN: lambda: run([], lambda p, g: [v.fma(r.descent, g, p)]),
         MOMENTUM: lambda: run([momenta], lambda p, g, b: moving(p, g, b, False)),
         NESTEROV: lambda: run([momenta], lambda p, g, b: moving(p, g, b, True)),
     })
@@ -78,12 +120,12 @@ def _sgd(
 def _adam(
     v: Machine, n: Count, rates: Place, parameters: Place, gradients: Place, means: Place, squares: Place
 ) -> None:
-    descent, eps, keep, beta1, rest1, beta2, rest2, unbias = (v.broadcast(rates + k) for k in range(3, 11))
+    r = _numbers(v, rates, AdamRates)
 
     def update(p: Any, g: Any, m: Any, s: Any) -> list[Any]:
-        m = v.fma(beta1, m, rest1 * g)
-        s = v.fma(beta2, s, rest2 * g * g)
-        return [v.fma(descent, m / v.fma(v.sqrt(s), unbias, eps), p * keep), m, s]
+        m = v.fma(r.beta1, m, r.rest1 * g)
+        s = v.fma(r.beta2, s, r.rest2 * g * g)
+        return [v.fma(r.descent, m / v.fma(v.sqrt(s), r.unbias, r.eps), p * r.keep), m, s]
 
     _step(v, n, rates, parameters, gradients, [means, squares], update)
 
@@ -93,21 +135,21 @@ def _rmsprop(
     v: Machine, form: Count, n: Count, rates: Place, parameters: Place, gradients: Place, squares: Place,
     means: Place, momenta: Place,
 ) -> None:
-    descent, eps, alpha, rest, momentum = (v.broadcast(rates + k) for k in range(3, 8))
+    r = _numbers(v, rates, RMSpropRates)
 
     def run(centred: int, moving: int) -> None:
         def update(p: Any, g: Any, s: Any, *others: Any) -> list[Any]:
-            s = v.fma(alpha, s, rest * g * g)
+            s = v.fma(r.alpha, s, r.rest * g * g)
             spread, kept = s, [s]
             if centred:
-                m = v.fma(alpha, others[0], rest * g)
+                m = v.fma(r.alpha, others[0], r.rest * g)
                 spread = v.fma(m * -1.0, m, s)
                 kept.append(m)
-            step = g / (v.sqrt(spread) + eps)
+            step = g / (v.sqrt(spread) + r.eps)
             if moving:
-                step = v.fma(momentum, others[-1], step)
+                step = v.fma(r.momentum, others[-1], step)
                 kept.append(step)
-            return [v.fma(descent, step, p), *kept]
+            return [v.fma(r.descent, step, p), *kept]
 
         _step(v, n, rates, parameters, gradients, [squares, *[means][:centred], *[momenta][:moving]], update)
 
@@ -152,7 +194,7 @@ def sgd_step(
     form : int
         PLAIN, MOMENTUM or NESTEROV.
     rates : (5,) array
-        As above, then minus the learning rate, and the momentum.
+        `GradientRates`, then `SGDRates`.
     parameters, gradients : (n,) arrays
         The parameters are changed.
     momenta : (n,) array
@@ -180,8 +222,7 @@ def adam_step(
     Parameters
     ----------
     rates : (11,) array
-        As above, then minus the learning rate over 1 - β₁ᵗ, ε, what the parameters are multiplied with, β₁, 1 - β₁,
-        β₂, 1 - β₂, and 1 / √(1 - β₂ᵗ).
+        `GradientRates`, then `AdamRates`.
     parameters, gradients : (n,) arrays
         The parameters are changed.
     means, squares : (n,) arrays
@@ -216,7 +257,7 @@ def rmsprop_step(
     form : int
         The sum of CENTRED and MOVING, or of one of them, or 0.
     rates : (8,) array
-        As above, then minus the learning rate, ε, α, 1 - α, and the momentum.
+        `GradientRates`, then `RMSpropRates`.
     parameters, gradients : (n,) arrays
         The parameters are changed.
     squares, means, momenta : (n,) arrays

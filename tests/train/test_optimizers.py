@@ -305,7 +305,7 @@ def test_the_base_class_is_no_optimizer():
     with pytest.raises(NotImplementedError):
         base.step(numpy.ones(3), numpy.ones(3))
     with pytest.raises(NotImplementedError):
-        base._apply(numpy.ones(3), numpy.ones(3), numpy.ones(3), {}, 1)
+        base.apply(numpy.ones(3), numpy.ones(3), numpy.ones(3), {}, 1)
 
 
 @pytest.mark.process

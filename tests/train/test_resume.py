@@ -184,12 +184,12 @@ def test_learning_rates_that_no_file_can_hold(path: Path) -> None:
 
 
 def test_what_cannot_be_saved(path: Path) -> None:
-    class Own(train.SquaredError):
-        pass
+    def own(outputs: Any, targets: Any, mask: Any) -> Any:
+        return train.SquaredError()(outputs, targets, mask)
 
-    ours = train.Trainer(streams.model(), Own(), train.SGD())
+    ours = train.Trainer(streams.model(), own, train.SGD())
     for call in (lambda: ours.save(path), lambda: ours.fit(chunks([2]), checkpoint=path)):
-        with pytest.raises(TypeError, match=r"loss must be a CrossEntropy or .* to be saved, got Own"):
+        with pytest.raises(TypeError, match="loss must be an object of a subclass of Loss to be saved, got <fun"):
             call()
     assert ours.updates == 0
     ours.fit(chunks([2]))
