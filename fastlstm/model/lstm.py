@@ -51,7 +51,7 @@ class LSTM(GateMethods):
         -log O[t, argmax Y[t]], or ½ Σ (O - Y)². By default cross-entropy where a2 is softmax, else squared error.
     gradient : {"exact", "reference"}
         "exact" is the gradient of the loss, summed over time steps. "reference" is the
-        formula of the NumPy class, which is no gradient of any loss; see the README.
+        formula of the NumPy class, which is no gradient of any loss; see docs/compat.md.
     dtype : {numpy.float64, numpy.float32}
         Of parameters, states and results.
     n_threads : int or None
