@@ -10,7 +10,7 @@ from fastlstm import checks, kinds
 from fastlstm.checks import Array
 from fastlstm.engine import cores
 from fastlstm.engine.workspace import empty
-from fastlstm.train import clipping, precision
+from fastlstm.train import clipping, flat, precision
 from fastlstm.train.schedule import Schedule
 from fastlstm.train.settings import Check, Setting, limit, number, rate, threads
 from fastlstm_kernels.optimize import GradientRates
@@ -128,7 +128,7 @@ class Optimizer(kinds.Registered, parts=Schedule):
         is below 1e-16, so that squares that count as zero would be missed, the step is computed in float64, which takes
         some four times as long.
         """
-        parameters, gradients = _fitting(parameters, gradients)
+        parameters, gradients = flat.fitting(parameters, gradients)
         decay = 0.0 if self.decoupled else self.weight_decay
         own = self.rates()
         arrays = self._fitting_arrays(parameters)
@@ -266,11 +266,11 @@ class Optimizer(kinds.Registered, parts=Schedule):
 
     def _fitting_arrays(self, parameters: Array) -> dict[str, Array]:
         """The arrays that the settings need, zeros where there was none before."""
-        arrays = {name: self.arrays[name] if name in self.arrays else _zeros(parameters) for name in self._names()}
+        arrays = {name: self.arrays[name] if name in self.arrays else flat.zeros(parameters) for name in self._names()}
         for name, kept in arrays.items():
             if kept.shape != parameters.shape or kept.dtype != parameters.dtype:
-                raise ValueError(f"parameters must be as in the steps before, {_kind(kept)} (so is {name}); "
-                                 f"got {_kind(parameters)}")
+                raise ValueError(f"parameters must be as in the steps before, {flat.kind(kept)} (so is {name}); "
+                                 f"got {flat.kind(parameters)}")
         return arrays
 
     def __repr__(self) -> str:
@@ -281,39 +281,3 @@ def _without_functions(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_functions(each) for each in value]
     return None if callable(value) else value
-
-
-def _zeros(like: Array) -> Array:
-    zeros = empty(like.shape, like.dtype)
-    zeros[...] = 0
-    return zeros
-
-
-def _kind(array: Array) -> str:
-    return f"{array.dtype.name} {array.shape}"
-
-
-def _fitting(parameters: Any, gradients: Any) -> tuple[Array, Array]:
-    """Both arrays as a kernel takes them, the parameters without a copy.
-
-    Raises
-    ------
-    TypeError, ValueError
-        They do not.
-    """
-    if not isinstance(parameters, numpy.ndarray):
-        raise TypeError(f"parameters must be an array, which is changed in place; got {type(parameters).__name__}")
-    parameters = checks.real_array("parameters", parameters)
-    dtype = checks.float_dtype(parameters.dtype)
-    if parameters.ndim != 1:
-        raise ValueError(f"parameters must have shape (n,), got {parameters.shape}")
-    if not parameters.flags.carray:
-        raise ValueError("parameters must be contiguous, aligned and writable, since they are changed in place; "
-                         f"got strides {parameters.strides}, aligned {parameters.flags.aligned}, "
-                         f"writable {parameters.flags.writeable}")
-    given = checks.real_array("gradients", gradients)
-    if given.dtype != dtype:
-        raise TypeError(f"gradients must have dtype {dtype.name} as the parameters, got {given.dtype.name}")
-    if given.shape != parameters.shape:
-        raise ValueError(f"gradients must have shape {parameters.shape} as the parameters, got {given.shape}")
-    return parameters, checks.kernel_array(given, dtype)

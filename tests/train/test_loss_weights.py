@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlstm import oracle
-from fastlstm.train import CrossEntropy, Huber, SquaredError, entropy, losses
+from fastlstm.train import CrossEntropy, Huber, SquaredError, elementwise, entropy
 from tests.tools.helpers import dtypes, sizes
 from tests.tools.losses import BY_ELEMENT, DELTA, KINDS, both, check, drawn, kinds, weighted
 
@@ -215,7 +215,7 @@ def test_any_number_of_workers_gives_the_same_bits(rng, monkeypatch, kind, dtype
     for weights in (some(rng, (37, 5)), some(rng, (37, 5, 3 if kind in BY_ELEMENT else 1)).squeeze()):
         found = []
         for workers in (1, 2, 8):
-            for module in (losses, entropy):
+            for module in (elementwise, entropy):
                 monkeypatch.setattr(module, "useful", lambda *_, workers=workers: workers)
             found.append(weighted(kind, [0.5, 0, 2])[0](outputs, targets, None, weights))
         for value, gradient in found[1:]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fastlstm import oracle
 from fastlstm.oracle import losses as plain
-from fastlstm.train import CrossEntropy, entropy, losses
+from fastlstm.train import CrossEntropy, elementwise, entropy
 from tests.tools.helpers import JIT_OFF, dtypes, sizes
 from tests.tools.losses import BY_ELEMENT, DELTA, KINDS, both, check, drawn, kinds
 
@@ -113,7 +113,7 @@ def test_any_number_of_workers_gives_the_same_bits(rng, monkeypatch, kind, dtype
     for mask in (None, rng.random(shape[:-1]) < 0.5):
         found = []
         for workers in (1, 2, 3, 8):
-            for module in (losses, entropy):
+            for module in (elementwise, entropy):
                 monkeypatch.setattr(module, "useful", lambda *_, workers=workers: workers)
             found.append(KINDS[kind][0](outputs, targets, mask))
         for value, gradient in found[1:]:

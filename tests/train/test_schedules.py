@@ -135,7 +135,7 @@ def test_a_state_that_none_can_have_changes_nothing(state: Any) -> None:
     (lambda: Constant(1)(-1), ValueError, "updates must be at least 0"),
     (lambda: CosineDecay(1, 2)(0.5), TypeError, "updates must be an integer"),
     (lambda: from_config([]), TypeError, "config must be a mapping, got list"),
-    (lambda: from_config({"kind": "Cosine"}), ValueError, "known Schedule, got 'Cosine', known are Constant, .* once the"),
+    (lambda: from_config({"kind": "Cosine"}), ValueError, "known Schedule, got 'Cosine', known are Constant, "),
     (lambda: from_config({"kind": "Constant", "initial": 1}), TypeError, "initial"),
 ])
 def test_bad_arguments(make: Any, error: Any, match: str) -> None:
