@@ -10,10 +10,11 @@ from fastlstm.engine.batch import Batch
 from fastlstm.engine.workspace import Shape, Together, empty, rows_at_once, workspace
 from fastlstm_kernels import structs
 from fastlstm_kernels.forward import INPUT_ROWS
-from fastlstm_kernels.gates import FACTORS
+from fastlstm_kernels.gates import FACTORS, GATES
 from fastlstm_kernels.gradients import SCRATCH
 from fastlstm_kernels.pack import blocks, panels_shape, transposed_shape
 from fastlstm_kernels.simd import lanes
+from fastlstm_kernels.tile import WIDTH
 from fastlstm_kernels.truncated import WINDOW_ROWS, WINDOW_SEQUENCES, shares_windows
 
 Arrays: TypeAlias = tuple[Any, ...]
@@ -84,7 +85,7 @@ class Direction:
     """
 
     def __init__(
-        self, weights: Arrays, gradients: Arrays, batch: Batch, record: bool, suffix: str = "", gates: int = 4
+        self, weights: Arrays, gradients: Arrays, batch: Batch, record: bool, suffix: str = "", gates: int = GATES
     ) -> None:
         w, u = weights[:2]
         self.weights, self.gradients, self.batch, self.record = tuple(weights), tuple(gradients), batch, record
@@ -95,7 +96,7 @@ class Direction:
         self._blocks, vector = blocks(self.size, self.dtype), lanes(self.dtype)
         rows = batch.rows if record else max(batch.batch, min(batch.rows, INPUT_ROWS))
         self._hidden_shape = batch.batch + batch.rows, self.size
-        self._gates_shape = self._blocks, rows, 4 * vector
+        self._gates_shape = self._blocks, rows, WIDTH * vector
         self._cells_shape = self._blocks, batch.batch + (batch.rows if record else 0), vector
         self._tapes = Together((self._hidden_shape, self._gates_shape, self._cells_shape), self.dtype)
         panels = math.prod(panels_shape(self.inputs, self.size, self.dtype))
@@ -187,7 +188,7 @@ class Direction:
             self._working("transposed_u", transposed_u),
             self._working("transposed_w", transposed_shape(self.inputs, self.size, self.dtype, self._gates)),
             self._working("d_h", (transposed_u[0], batch.batch, width)),
-            self._working("d_c", (count, batch.batch, width // 4)),
+            self._working("d_c", (count, batch.batch, width // WIDTH)),
             self._working("dz", (count, rows_at_once(batch.batch, batch.rows, count, self.dtype), width)),
             self._working("d_panels", panels_shape(self.inputs, self.size, self.dtype)),
             self._working("work", (workers, SCRATCH)),
@@ -195,7 +196,7 @@ class Direction:
 
     def window(self, back: BackRun, truncate: int, stride: int, workers: int) -> tuple[BackRun, Arrays]:
         """The same with truncation, and `fastlstm_kernels.structs.Window` for it."""
-        (count, rows, width), batch, vector = self._gates_shape, self.batch.batch, self._gates_shape[2] // 4
+        (count, rows, width), batch, vector = self._gates_shape, self.batch.batch, self._gates_shape[2] // WIDTH
         work = structs.Scratch(*back.scratch)
         shared = shares_windows(batch, workers)
         groups = (self.batch.duration - 1) // stride + 1

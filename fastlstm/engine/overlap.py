@@ -8,6 +8,7 @@ from fastlstm.checks import Array
 from fastlstm.engine.batch import Batch
 from fastlstm.engine.workspace import rows_at_once
 from fastlstm_kernels.batch import chunk_begin
+from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.pack import blocks
 from fastlstm_kernels.threads import shares_units
 
@@ -64,5 +65,5 @@ def following_pays(batch: Batch, inputs: int, size: int, dtype: numpy.dtype[Any]
 def independent_pays(batch: int, size: int, dtype: numpy.dtype[Any], workers: int) -> bool:
     """Whether two layers of the same work are done sooner by a worker for each than by all workers, one by one."""
     if workers <= 2:
-        return bool(workers == 1 or 4 * size * size * dtype.itemsize <= NEAR)
+        return bool(workers == 1 or GATES * size * size * dtype.itemsize <= NEAR)
     return batch < workers and not shares_units(batch, size, blocks(size, dtype), workers)

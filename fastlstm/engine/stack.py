@@ -14,6 +14,7 @@ from fastlstm.engine.level import Level
 from fastlstm.engine.projection import Projected, ProjectedLevel
 from fastlstm.engine.workspace import empty
 from fastlstm_kernels import structs
+from fastlstm_kernels.gates import GATES
 
 States: TypeAlias = tuple[Array, Array]
 """Hidden and cell states, (layers · directions, batch, size) each, in the order of the user's sequences."""
@@ -56,7 +57,7 @@ class Stack:
         u = structs.Weights(*first.weights).u
         self.batch, self._n_threads, self._dtype = batch, n_threads, u.dtype
         self._directions, self._count = len(layers[0]), len(layers) * len(layers[0])
-        size = len(u) // 4
+        size = len(u) // GATES
         self._inputs, self._sizes = structs.Weights(*first.weights).w.shape[1], (u.shape[1], size)
         self._projected: list[ProjectedLevel] = []
         self._plain: list[list[Direction]] = []

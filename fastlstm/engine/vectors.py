@@ -18,10 +18,3 @@ def from_vectors(groups: Array, size: int) -> Array:
     """The first `size` columns of groups (count, n, width), as rows of their own."""
     count, n, width = groups.shape
     return numpy.ascontiguousarray(groups.transpose(1, 0, 2).reshape(n, count * width)[:, :size])
-
-
-def by_row(gates: Array, size: int) -> Array:
-    """Vectors of gates (blocks, N, 4 lanes) as rows (N, 4 size)."""
-    count, rows, width = gates.shape
-    whole = gates.reshape(count, rows, 4, width // 4).transpose(1, 2, 0, 3).reshape(rows, 4, count * width // 4)
-    return whole[:, :, :size].reshape(rows, 4 * size)

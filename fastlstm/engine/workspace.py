@@ -14,6 +14,7 @@ import numpy
 
 from fastlstm.checks import Array
 from fastlstm_kernels.simd import lanes
+from fastlstm_kernels.tile import WIDTH
 
 LIMIT = 1 << 26
 """Bytes; a larger array is not used again."""
@@ -32,8 +33,8 @@ DEPTH = 256
 
 Shape = tuple[int, ...]
 
-NONE = (numpy.empty(0, numpy.uint8),) * 2
-"""A room of nothing."""
+NO_ROOM = (numpy.empty(0, numpy.uint8),) * 2
+"""What a name has before anything is asked of it."""
 
 
 def _bytes(size: int) -> Array:
@@ -88,7 +89,7 @@ class Workspace(threading.local):
 
     def array(self, name: str, shape: Shape, dtype: numpy.dtype[Any]) -> Array:
         """The array of that name, not initialized, for use until the current call ends."""
-        room, last = self._rooms.get(name, NONE)
+        room, last = self._rooms.get(name, NO_ROOM)
         if last.shape == shape and last.dtype == dtype:
             return last
         size = math.prod(shape) * dtype.itemsize
@@ -106,5 +107,5 @@ workspace = Workspace()
 
 def rows_at_once(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
     """Rows of `count` vectors of gates that are worked on at once."""
-    size = count * 4 * lanes(dtype) * dtype.itemsize
+    size = count * WIDTH * lanes(dtype) * dtype.itemsize
     return max(batch, min(rows, max(DEPTH, ROOM // size)))

@@ -26,7 +26,7 @@ __all__ = ["ELEMENTWISE", "ERROR", "JACOBIAN", "Compiled"]
 Codes: TypeAlias = tuple[int, int, int]
 States: TypeAlias = tuple[Array, Array]
 ORDER = numpy.arange(4)
-"""The gates f, i, c, hf stand in this order in a model's weights."""
+"""The kernels' gates f, i, g, o stand in this order in a model's weights."""
 
 
 class Plan(NamedTuple):

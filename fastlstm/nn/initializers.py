@@ -6,6 +6,7 @@ import numpy
 
 from fastlstm.checks import Array
 from fastlstm.parameters import Buffer
+from fastlstm_kernels.gates import GATES
 
 INITIALIZERS = "uniform", "orthogonal"
 
@@ -21,7 +22,7 @@ def shapes(
     input_size: int, hidden_size: int, num_layers: int, directions: int, proj_size: int, bias: bool
 ) -> dict[str, tuple[int, ...]]:
     """torch's names in its order, with the shapes."""
-    output, rows = proj_size or hidden_size, 4 * hidden_size
+    output, rows = proj_size or hidden_size, GATES * hidden_size
     found: dict[str, tuple[int, ...]] = {}
     for suffix in suffixes(num_layers, directions):
         below = input_size if suffix.startswith("l0") else output * directions

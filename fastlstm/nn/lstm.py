@@ -23,7 +23,7 @@ from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.structs import Weights
 
 ORDER = numpy.array([1, 0, 2, 3])
-"""Where the kernels' gates f, i, c, hf stand among torch's i, f, g, o."""
+"""Where the kernels' gates f, i, g, o stand among torch's i, f, g, o."""
 
 
 class Tape(NamedTuple):

@@ -19,6 +19,7 @@ from fastlstm_kernels.activations import IDENTITY
 from fastlstm_kernels.pack import blocks, panels_shape
 from fastlstm_kernels.simd import lanes
 from fastlstm_kernels.structs import Weights
+from fastlstm_kernels.tile import WIDTH
 
 LONG = 200_000
 """Weights of a step from which waking a second thread pays: 256 units take 16 µs with one, 10 with two."""
@@ -40,7 +41,7 @@ class Level:
         inputs, size, dtype = whole.w.shape[1], whole.u.shape[1], whole.w.dtype
         count = blocks(size, dtype)
         self._panels = packed(weights)
-        self._z = empty((count, batch_size, 4 * lanes(dtype)), dtype)
+        self._z = empty((count, batch_size, WIDTH * lanes(dtype)), dtype)
         self._cells = numpy.zeros((count, batch_size, lanes(dtype)), dtype)
         self.hidden = numpy.zeros((2, batch_size, size), dtype)
         self.outputs, self.now = list(self.hidden), 0

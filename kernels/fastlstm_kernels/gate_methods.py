@@ -7,6 +7,7 @@ import numpy as np
 from fastlstm_kernels.activations import activation, sigmoid
 from fastlstm_kernels.arrays import Array
 from fastlstm_kernels.gates import (
+    GATES,
     candidate_gate_factor,
     forget_gate_factor,
     input_gate_factor,
@@ -23,14 +24,14 @@ FORGET, INPUT, CANDIDATE, HIDDEN_FILTER = range(4)
 
 @operation
 def _delta_row(
-    v: Machine, gate: Count, code_c: Count, n: Count, a: Place, b: Place, argument: Place, delta: Place
+    v: Machine, gate: Count, code_g: Count, n: Count, a: Place, b: Place, argument: Place, delta: Place
 ) -> None:
     def step(offset: Any, mask: Any) -> None:
         first, second, z = (load_at(v, place + offset, mask) for place in (a, b, argument))
         value = v.choose(gate, {
             FORGET: lambda: first * forget_gate_factor(second, sigmoid(v, z)),
             INPUT: lambda: first * input_gate_factor(second, sigmoid(v, z)),
-            CANDIDATE: lambda: first * candidate_gate_factor(v, second, activation(v, code_c, z), code_c),
+            CANDIDATE: lambda: first * candidate_gate_factor(v, second, activation(v, code_g, z), code_g),
             HIDDEN_FILTER: lambda: first * output_gate_factor(sigmoid(v, z)),
         })
         store_at(v, delta + offset, value, mask)
@@ -39,17 +40,17 @@ def _delta_row(
 
 
 @jit()
-def gate_delta(gate: int, code_c: int, a: Array, b: Array, argument: Array, delta: Array) -> None:
+def gate_delta(gate: int, code_g: int, a: Array, b: Array, argument: Array, delta: Array) -> None:
     """Gradient at one gate's pre-activation; mirrors `oracle.LSTM.back_prop_forget_gate` and its twins.
 
     Parameters
     ----------
     gate : int
         FORGET, INPUT, CANDIDATE or HIDDEN_FILTER.
-    code_c : int
+    code_g : int
         Activation code a0 of the candidate.
     a : (H,) array
-        Gradient at the cell state S; for the hidden filter, at its value.
+        Gradient at the cell state; for the hidden filter, at its value.
     b : (H,) array
         What the gate multiplies: S_prev, C or I; not used for the hidden filter.
     argument : (H,) array
@@ -57,7 +58,7 @@ def gate_delta(gate: int, code_c: int, a: Array, b: Array, argument: Array, delt
     delta : (H,) array
         Written.
     """
-    _delta_row(gate, code_c, delta.shape[0], a, 0, b, 0, argument, 0, delta, 0)
+    _delta_row(gate, code_g, delta.shape[0], a, 0, b, 0, argument, 0, delta, 0)
 
 
 @jit()
@@ -98,20 +99,20 @@ def add_gate_gradients(
 
 @jit()
 def gate_step(
-    gate: int, code_c: int, carry: bool, a: Array, b: Array, argument: Array, h_prev: Array, x: Array, u: Array,
+    gate: int, code_g: int, carry: bool, a: Array, b: Array, argument: Array, h_prev: Array, x: Array, u: Array,
     d_w: Array, d_u: Array, d_b: Array, delta_h: Array,
 ) -> None:
     """`gate_delta`, then `add_gate_gradients` with it; mirrors `oracle.LSTM.back_prop_forget_gate` and its twins.
 
     Parameters
     ----------
-    gate, code_c, a, b, argument
+    gate, code_g, a, b, argument
         As for `gate_delta`; `a` may be `delta_h`, which is changed last.
     carry, h_prev, x, u, d_w, d_u, d_b, delta_h
         As for `add_gate_gradients`.
     """
     delta = np.empty_like(h_prev)
-    gate_delta(gate, code_c, a, b, argument, delta)
+    gate_delta(gate, code_g, a, b, argument, delta)
     add_gate_gradients(delta, h_prev, x, u, d_w, d_u, d_b, delta_h, carry)
 
 
@@ -134,7 +135,7 @@ def run_rows(z: Array, gates: Array, cells: Array, hidden: Array, rows: Array) -
     for p in range(cells.shape[0]):
         unit = p * vector
         units = min(vector, size - unit)
-        for g in range(WIDTH):
+        for g in range(GATES):
             at, place = p * count * width + g * vector, 2 * g * plane + unit
             copy_rows(count, units, z, at, width, rows, place, size)
             copy_rows(count, units, gates, at, width, rows, place + plane, size)

@@ -80,7 +80,7 @@ def candidate_gate_factor(v: Machine, i: Any, g: Any, code_g: Any) -> Any:
 
 
 def output_gate_factor(o: Any) -> Any:
-    """dHf/dz_hf; mirrors `oracle.LSTM.back_prop_hidden_filter_gate`."""
+    """do/dz_o; mirrors `oracle.LSTM.back_prop_hidden_filter_gate`."""
     return sigmoid_slope(o)
 
 
@@ -89,7 +89,7 @@ FACTORS = 6
 
 
 def _factors(v: Machine, code_g: Any, code_c: Any, gates: Any, c_prev: Any, c: Any) -> list[Any]:
-    """What a step back multiplies with: dc/dz_f, dc/dz_i, dc/dz_g, dh/dz_hf, dh/dc, and f = dc/dc_prev."""
+    """What a step back multiplies with: dc/dz_f, dc/dz_i, dc/dz_g, dh/dz_o, dh/dc, and f = dc/dc_prev."""
     (f, i, g, o), before, state = _gates(v, gates), v.load(c_prev), v.load(c)
     squashed = activation(v, code_c, state)  # formed anew, which costs less than keeping it
     return [

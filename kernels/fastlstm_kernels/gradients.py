@@ -14,7 +14,7 @@ from fastlstm_kernels.rows import copy_rows, fold_row, store_at
 from fastlstm_kernels.simd import Count, Machine, Place, operation
 from fastlstm_kernels.structs import Batch, Scratch
 from fastlstm_kernels.threads import span
-from fastlstm_kernels.tile import CHUNK, ROWS, Left, Result, gate_rows, multiply, panel_range, panel_rows
+from fastlstm_kernels.tile import CHUNK, ROWS, WIDTH, Left, Result, gate_rows, multiply, panel_range, panel_rows
 
 GROUP = 16 * ROWS
 """Rows of the weight gradients that are formed together."""
@@ -22,7 +22,7 @@ GROUP = 16 * ROWS
 DEPTH = 256
 """Rows of dz that go into them at a time; GROUP times DEPTH inputs stay in the second-level cache."""
 
-DOUBT = max(GROUP * DEPTH, CHUNK * 4 * 16)
+DOUBT = max(GROUP * DEPTH, CHUNK * WIDTH * 16)
 """Where in a worker's scratch a vector stands that is zero while what was gathered is finite."""
 
 SCRATCH = DOUBT + 16

@@ -4,8 +4,8 @@ import numpy
 import pytest
 
 import fastlstm_kernels as kernels
-from fastlstm.engine.vectors import by_row, from_vectors
-from tests.tools.helpers import assert_matches
+from fastlstm.engine.vectors import from_vectors
+from tests.tools.helpers import assert_matches, by_row
 from tests.tools.loops import Loop, T, both, codes, nothing, sizes
 
 

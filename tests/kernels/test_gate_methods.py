@@ -5,11 +5,11 @@ import pytest
 
 import fastlstm_kernels as kernels
 from fastlstm import oracle
-from fastlstm.engine.vectors import by_row, from_vectors
+from fastlstm.engine.vectors import from_vectors
 from fastlstm_kernels.gate_methods import CANDIDATE, FORGET, HIDDEN_FILTER, INPUT
 from fastlstm_kernels.pack import blocks
 from fastlstm_kernels.simd import lanes
-from tests.tools.helpers import assert_matches
+from tests.tools.helpers import assert_matches, by_row
 from tests.tools.loops import CODES, both, nothing
 
 

@@ -6,12 +6,13 @@ import numba
 import numpy
 import pytest
 
-from fastlstm.engine.vectors import by_row, into_vectors
+from fastlstm.engine.vectors import into_vectors
 from fastlstm_kernels.gradients import SCRATCH, products_phase
 from fastlstm_kernels.pack import panels_shape, transpose, transposed_shape
 from fastlstm_kernels.phases import SYNC_LINE
 from fastlstm_kernels.simd import lanes
 from fastlstm_kernels.structs import Batch, Scratch
+from tests.tools.helpers import by_row
 
 T, B, I, H = 5, 2, 3, 9  # noqa: E741
 

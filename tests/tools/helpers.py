@@ -55,3 +55,10 @@ def pair(*args: Any, dtype: Any = numpy.float64, **kwargs: Any) -> tuple[fastlst
 def one_hot(rng: numpy.random.Generator, steps: int, width: int) -> Any:
     """Random one-hot rows, (steps, width)."""
     return numpy.eye(width)[rng.integers(0, width, steps)].reshape(steps, width)
+
+
+def by_row(gates: Any, size: int) -> Any:
+    """Vectors of gates (blocks, N, 4 lanes), as kernels have them, as rows (N, 4 size)."""
+    count, rows, width = gates.shape
+    whole = gates.reshape(count, rows, 4, width // 4).transpose(1, 2, 0, 3).reshape(rows, 4, count * width // 4)
+    return whole[:, :, :size].reshape(rows, 4 * size)
