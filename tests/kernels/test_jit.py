@@ -44,7 +44,7 @@ def test_a_device_function_cannot_allocate():
     def call(n):
         return allocate(n)
 
-    with pytest.raises(numba.core.errors.NumbaError, match="NRT required|Only accept returning of array"):
+    with pytest.raises(numba.core.errors.NumbaError, match=r"NRT required|Only accept returning of array"):
         call(3)
 
 

@@ -60,9 +60,13 @@ class Watch:
         self.guards: Guards | None = None
         for name in kernels.__all__:
             kernel = getattr(kernels, name)
-            for module in [m for n, m in sys.modules.items() if n.split(".")[0] == "fastlstm"] + [kernels]:
+            modules = [m for n, m in sys.modules.items() if n.split(".")[0] == "fastlstm"] + [kernels]
+            for module in modules:
                 for attribute in [a for a, value in vars(module).items() if value is kernel]:
                     setattr(module, attribute, self._before(name, kernel))
+            for kind in {value for module in modules for value in vars(module).values() if isinstance(value, type)}:
+                for attribute in [a for a, value in vars(kind).items() if getattr(value, "__func__", None) is kernel]:
+                    setattr(kind, attribute, staticmethod(self._before(name, kernel)))
 
     def _before(self, name: str, kernel: Any) -> Any:
         def call(*args: Any) -> None:
