@@ -66,19 +66,16 @@ class Together:
         self._shapes, self._dtype = list(shapes), dtype
         step = ALIGNMENT // dtype.itemsize
         sizes = [math.prod(shape) for shape in shapes]
-        self._ends = list(itertools.accumulate(-(-size // step) * step for size in sizes))
-        self._places = [(end - -(-size // step) * step, size) for end, size in zip(self._ends, sizes, strict=True)]
+        *starts, self._size = itertools.accumulate((-(-size // step) * step for size in sizes), initial=0)
+        self._places = [slice(start, start + size) for start, size in zip(starts, sizes, strict=True)]
         self._is_small = sum(sizes) < SMALL
 
     def new(self) -> list[Array]:
         """The arrays, of the shapes in their order."""
         if self._is_small:
             return [numpy.empty(shape, self._dtype) for shape in self._shapes]
-        room = empty((self._ends[-1],), self._dtype)
-        return [
-            room[begin : begin + size].reshape(shape)
-            for (begin, size), shape in zip(self._places, self._shapes, strict=True)
-        ]
+        room = empty((self._size,), self._dtype)
+        return [room[place].reshape(shape) for place, shape in zip(self._places, self._shapes, strict=True)]
 
 
 class Workspace(threading.local):

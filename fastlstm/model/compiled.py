@@ -72,15 +72,16 @@ class Compiled:
         return Compiled, (self._parameters,)
 
     def _plan(self, X: Sequences, codes: Codes, record: bool, n_threads: int | None, gates: int = 4) -> Plan:
-        def make() -> Plan:
-            layout, none = Layout(X, n_threads), self._b[:0]
-            weights = (*self.parts(self._parameters.flat)[:3], none, ORDER, *codes[:2])
-            direction = Direction(weights, (), layout.batch, record, gates=gates)  # gradients come with each call
-            rows, count = layout.batch.rows, layout.batch.batch
-            hidden, outputs = (count + rows, direction.size), (rows, len(self._b))
-            return Plan(layout, Level([direction], False, n_threads), direction, hidden, outputs)
+        key = X.shape, codes[:2], record, n_threads, gates
+        return self._plans.get(key, self._new_plan, X, codes, record, n_threads, gates)
 
-        return self._plans.get((X.shape, codes[:2], record, n_threads, gates), make)
+    def _new_plan(self, X: Sequences, codes: Codes, record: bool, n_threads: int | None, gates: int) -> Plan:
+        layout, none = Layout(X, n_threads), self._b[:0]
+        weights = (*self.parts(self._parameters.flat)[:3], none, ORDER, *codes[:2])
+        direction = Direction(weights, (), layout.batch, record, gates=gates)  # gradients come with each call
+        rows, count = layout.batch.rows, layout.batch.batch
+        hidden, outputs = (count + rows, direction.size), (rows, len(self._b))
+        return Plan(layout, Level([direction], False, n_threads), direction, hidden, outputs)
 
     def infer(
         self, codes: Codes, n_threads: int | None, X: Sequences, initial: States | None = None
