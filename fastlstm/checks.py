@@ -77,7 +77,8 @@ def are_direct(arrays: list[Any], shapes: list[tuple[int, ...]], dtype: numpy.dt
 
 def apart(array: Array, given: Array) -> Array:
     """`array`, or a copy of it if it shares memory with `given`, which its owner may change."""
-    return array.copy() if numpy.may_share_memory(array, given) else array
+    owner = given if given.base is None else given.base  # NumPy's function takes 0.4 µs to find that out
+    return array.copy() if array is given or array.base is owner or numpy.may_share_memory(array, given) else array
 
 
 def shaped_array(name: str, value: Any, shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> Array:

@@ -90,9 +90,13 @@ class Level:
         between
             As for `forward`.
         """
-        steps, workers = self.directions[0].batch.duration, useful(self._n_threads, 2 * self._flops)
-        if truncate is not None and truncate >= (-(-steps // stride) - 1) * stride:
-            truncate = None
+        workers = useful(self._n_threads, 2 * self._flops)
+        if truncate is not None:
+            steps = self.directions[0].batch.duration
+            truncate = None if truncate >= (-(-steps // stride) - 1) * stride else truncate
+        if truncate is None and len(self.directions) == 1:
+            kernels.layer_backward(*self.directions[0].backward(recorded[0], deltas[0], workers), workers)
+            return
         together = truncate is None and self._overlaps(workers)
         backs = [
             direction.backward(record, delta, 1 if together else workers)

@@ -60,36 +60,34 @@ class Stack:
         size = len(u) // GATES
         self._inputs, self._sizes = structs.Weights(*first.weights).w.shape[1], (u.shape[1], size)
         self._projected: list[ProjectedLevel] = []
-        self._plain: list[list[Direction]] = []
+        self._apart: list[Level] = []
         self._groups: dict[int, list[Level]] = {}
         if len(first.projection):
             self._projected = [ProjectedLevel(each, batch, record, n_threads) for each in layers]
         else:
             names = "", "_second"
-            self._plain = [
-                [Direction(one.weights, one.gradients, batch, record, names[(k + level) % 2])
-                 for k, one in enumerate(each)]
+            self._apart = [
+                Level([Direction(one.weights, one.gradients, batch, record, names[(k + level) % 2])
+                       for k, one in enumerate(each)], False, n_threads)
                 for level, each in enumerate(layers)
             ]
 
     def _together(self, apart: bool = False) -> list[Level]:
         """What runs at the same time, from the lowest layer."""
-        alone = apart or len(self._plain) == 1 or self._directions == 2
-        workers = 0 if alone else available(self._n_threads)
+        if apart or len(self._apart) == 1 or self._directions == 2:
+            return self._apart
+        workers = available(self._n_threads)
         found = self._groups.get(workers)
         if found is not None:
             return found
         levels, k, inputs = [], 0, self._inputs
-        while k < len(self._plain):
-            directions, size = self._plain[k], self._plain[k][0].size
-            chained = (
-                not alone and k + 1 < len(self._plain)
-                and overlap.following_pays(self.batch, inputs, size, self._dtype, workers)
-            )
-            if chained:
-                directions = [directions[0], self._plain[k + 1][0]]
-            levels.append(Level(directions, chained, self._n_threads))
-            k, inputs = k + 1 + chained, size * self._directions
+        while k < len(self._apart):
+            level, above = self._apart[k], self._apart[k + 1 : k + 2]
+            size = level.directions[0].size
+            if above and overlap.following_pays(self.batch, inputs, size, self._dtype, workers):
+                level = Level([*level.directions, *above[0].directions], True, self._n_threads)
+            levels.append(level)
+            k, inputs = k + len(level.directions), size
         self._groups[workers] = levels
         return levels
 
