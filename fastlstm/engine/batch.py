@@ -10,7 +10,7 @@ from fastlstm.checks import Array
 from fastlstm.engine.cores import useful
 from fastlstm.engine.workspace import empty
 
-MOVE = 16
+MOVE_FLOPS = 16
 """Flops that take as long as to move a number."""
 
 
@@ -104,7 +104,7 @@ class Batch:
         return out
 
     def _gather(self, source: Array, first: int, places: Array, out: Array, column: int, columns: int) -> None:
-        workers = useful(self.n_threads, MOVE * len(places) * columns)
+        workers = useful(self.n_threads, MOVE_FLOPS * len(places) * columns)
         kernels.gather_rows(source, first, places, out, column, columns, workers)
 
     @lazy

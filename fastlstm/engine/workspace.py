@@ -25,7 +25,7 @@ SMALL = 4096
 ALIGNMENT = 64
 """Bytes; a cache line, so that no vector of an array straddles two."""
 
-ROOM = 1 << 22
+BYTES_AT_ONCE = 1 << 22
 """Bytes of pre-activations, or of their gradients, that are worked on at once: they stay in a third-level cache."""
 
 DEPTH = 256
@@ -33,7 +33,7 @@ DEPTH = 256
 
 Shape = tuple[int, ...]
 
-NO_ROOM = (numpy.empty(0, numpy.uint8),) * 2
+NOTHING = (numpy.empty(0, numpy.uint8),) * 2
 """What a name has before anything is asked of it."""
 
 
@@ -86,7 +86,7 @@ class Workspace(threading.local):
 
     def array(self, name: str, shape: Shape, dtype: numpy.dtype[Any]) -> Array:
         """The array of that name, not initialized, for use until the current call ends."""
-        room, last = self._rooms.get(name, NO_ROOM)
+        room, last = self._rooms.get(name, NOTHING)
         if last.shape == shape and last.dtype == dtype:
             return last
         size = math.prod(shape) * dtype.itemsize
@@ -105,4 +105,4 @@ workspace = Workspace()
 def rows_at_once(batch: int, rows: int, count: int, dtype: numpy.dtype[Any]) -> int:
     """Rows of `count` vectors of gates that are worked on at once."""
     size = count * WIDTH * lanes(dtype) * dtype.itemsize
-    return max(batch, min(rows, max(DEPTH, ROOM // size)))
+    return max(batch, min(rows, max(DEPTH, BYTES_AT_ONCE // size)))

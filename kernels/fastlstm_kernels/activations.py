@@ -22,7 +22,7 @@ import numpy as np
 from fastlstm_kernels.arrays import Array
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.rows import load_at, map_row
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 
 IDENTITY, TANH, SIGMOID, RELU, SOFTMAX = range(5)
 """Codes of the activation functions; SOFTMAX works on a whole row and is an output activation only."""
@@ -61,7 +61,7 @@ _PRECISIONS = {
 LOG2_E = 1.4426950408889634
 
 
-def _reduced(v: Machine, x: Any) -> tuple[Any, Any]:
+def _reduced(v: Backend, x: Any) -> tuple[Any, Any]:
     """exp(r) - 1 and n (as bits), for x = n ln 2 + r."""
     k = _PRECISIONS[v.dtype]
     shifted = v.fma(x, LOG2_E, k.round)
@@ -74,13 +74,13 @@ def _reduced(v: Machine, x: Any) -> tuple[Any, Any]:
     return v.fma(square, v.fma(odd, r, even), r), v.bits(shifted) - k.round_bits
 
 
-def _power(v: Machine, n: Any) -> Any:
+def _power(v: Backend, n: Any) -> Any:
     """2ⁿ, for n (as bits) within the range of normal numbers."""
     k = _PRECISIONS[v.dtype]
     return v.floats((n + k.bias) << k.mantissa_bits)
 
 
-def exp(v: Machine, x: Any) -> Any:
+def exp(v: Backend, x: Any) -> Any:
     """Exponential; mirrors `numpy.exp`. Two factors, so that the result may be subnormal."""
     k = _PRECISIONS[v.dtype]
     p, n = _reduced(v, v.select(x > k.highest, k.highest, v.select(x < k.lowest, k.lowest, x)))
@@ -89,7 +89,7 @@ def exp(v: Machine, x: Any) -> Any:
     return v.fma(first, p, first) * _power(v, n - half)
 
 
-def _quotient(v: Machine, a: Any, a_rest: Any, b: Any, c: Any, c_rest: Any) -> Any:
+def _quotient(v: Backend, a: Any, a_rest: Any, b: Any, c: Any, c_rest: Any) -> Any:
     """(a + a_rest) / (b + c + c_rest), where |b| >= |c|; the rests, below half a unit, count in float64 only."""
     d = b + c
     if v.dtype == np.float32:
@@ -100,11 +100,11 @@ def _quotient(v: Machine, a: Any, a_rest: Any, b: Any, c: Any, c_rest: Any) -> A
     return v.fma(v.fma(q * -1.0, d, a) + v.fma(q * -1.0, d_rest, a_rest), inverse, q)
 
 
-def _magnitude(v: Machine, x: Any) -> Any:
+def _magnitude(v: Backend, x: Any) -> Any:
     return v.floats(v.bits(x) & ~_PRECISIONS[v.dtype].sign)
 
 
-def sigmoid(v: Machine, x: Any) -> Any:
+def sigmoid(v: Backend, x: Any) -> Any:
     """Logistic function; mirrors `oracle.activations.sigmoid`. Accurate in relative terms at both ends."""
     k = _PRECISIONS[v.dtype]
     if v.dtype == np.float32:
@@ -125,7 +125,7 @@ def sigmoid(v: Machine, x: Any) -> Any:
     return _quotient(v, v.select(negative, e, 1.0), v.select(negative, rest, 0.0), v.fill(1.0), e, rest)
 
 
-def tanh(v: Machine, x: Any) -> Any:
+def tanh(v: Backend, x: Any) -> Any:
     """Hyperbolic tangent; mirrors `oracle.activations.tanh`. Formed as -m / (m + 2) with m = exp(-2 |x|) - 1."""
     k = _PRECISIONS[v.dtype]
     t = _magnitude(v, x) * -2.0
@@ -137,12 +137,12 @@ def tanh(v: Machine, x: Any) -> Any:
     return v.floats((v.bits(x) & k.sign) | v.bits(_magnitude(v, _quotient(v, m, rest, v.fill(2.0), m, rest))))
 
 
-def relu(v: Machine, x: Any) -> Any:
+def relu(v: Backend, x: Any) -> Any:
     """Rectified linear unit; mirrors `oracle.activations.relu`. A NaN stays one."""
     return v.select(x < 0.0, 0.0, x)
 
 
-def activation(v: Machine, code: Any, x: Any) -> Any:
+def activation(v: Backend, code: Any, x: Any) -> Any:
     """The elementwise activation of a code."""
     return v.choose(code, {
         TANH: lambda: tanh(v, x), SIGMOID: lambda: sigmoid(v, x), RELU: lambda: relu(v, x), IDENTITY: lambda: x,
@@ -154,7 +154,7 @@ def sigmoid_slope(value: Any) -> Any:
     return value * (1.0 - value)
 
 
-def slope(v: Machine, code: Any, value: Any) -> Any:
+def slope(v: Backend, code: Any, value: Any) -> Any:
     """Derivative of the activation `code` where it has the given value; for SOFTMAX only the diagonal, s(1 - s)."""
     return v.choose(code, {
         TANH: lambda: 1.0 - value * value,
@@ -166,19 +166,19 @@ def slope(v: Machine, code: Any, value: Any) -> Any:
 
 
 @operation
-def activate(v: Machine, code: Count, n: Count, z: Place, out: Place) -> None:
+def activate(v: Backend, code: Int, n: Int, z: Pointer, out: Pointer) -> None:
     """Elementwise activation of a row of n elements, but for SOFTMAX; `out` may be `z`."""
     map_row(v, n, z, out, lambda x, *_: activation(v, code, x))
 
 
 @operation
-def exponentials(v: Machine, n: Count, z: Place, out: Place) -> None:
+def exponentials(v: Backend, n: Int, z: Pointer, out: Pointer) -> None:
     """exp of a row of n elements; `out` may be `z`."""
     map_row(v, n, z, out, lambda x, *_: exp(v, x))
 
 
 @operation
-def times_slope(v: Machine, code: Count, n: Count, values: Place, out: Place) -> None:
+def times_slope(v: Backend, code: Int, n: Int, values: Pointer, out: Pointer) -> None:
     """Multiply a row of n elements by the derivative of an activation where it has the given values."""
 
     def product(x: Any, offset: Any, mask: Any) -> Any:

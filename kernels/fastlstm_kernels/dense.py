@@ -15,7 +15,7 @@ from fastlstm_kernels.gradients import DEPTH, GROUP, SCRATCH, add_sums
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.pack import copy_row, from_panel, to_panel
 from fastlstm_kernels.rows import copy_rows
-from fastlstm_kernels.simd import VECTOR_BYTES, Count, Machine, Place, lanes, operation
+from fastlstm_kernels.simd import VECTOR_BYTES, Backend, Int, Pointer, lanes, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import CHUNK, WIDTH, Left, Panels, Result, flat, multiply, panel_rows
 
@@ -41,7 +41,7 @@ def _panels(work: Array, at: int, count: int, depth: int, width: int) -> Array:
 
 
 @operation
-def _delta_row(v: Machine, columns: Count, delta: Place, out: Place) -> None:
+def _delta_row(v: Backend, columns: Int, delta: Pointer, out: Pointer) -> None:
     """Up to a panel's row of deltas; -0 where there is no error, and behind them. See `gradients.add_sums`."""
     for j in range(WIDTH):
         x = v.load_part(delta + j * v.lanes, v.first(columns - j * v.lanes))

@@ -13,7 +13,7 @@ from fastlstm_kernels.arrays import Array, Index, intp
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.loss import SCRATCH, across, lane_sum
 from fastlstm_kernels.rows import fold_row, load_at, map_row, store_at
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.threads import share, span
 
 NEAR = 2.0**-6
@@ -24,7 +24,7 @@ TOP, TOTAL, WEIGHT, BELOW, SHARE = range(5)
 
 
 @operation
-def _exponentials(v: Machine, n: Count, z: Place, out: Place, found: Place) -> None:
+def _exponentials(v: Backend, n: Int, z: Pointer, out: Pointer, found: Pointer) -> None:
     """``out = exp(z - max z)``; leaves TOP and TOTAL."""
 
     def larger(a: Any, b: Any) -> Any:
@@ -46,7 +46,7 @@ def _exponentials(v: Machine, n: Count, z: Place, out: Place, found: Place) -> N
 
 
 @operation
-def _expected(v: Machine, n: Count, z: Place, targets: Place, found: Place) -> None:
+def _expected(v: Backend, n: Int, z: Pointer, targets: Pointer, found: Pointer) -> None:
     """Leaves WEIGHT and BELOW; takes TOP."""
     top = v.broadcast(found + TOP)
 
@@ -60,14 +60,14 @@ def _expected(v: Machine, n: Count, z: Place, targets: Place, found: Place) -> N
 
 
 @operation
-def _times(v: Machine, n: Count, out: Place, found: Place) -> None:
+def _times(v: Backend, n: Int, out: Pointer, found: Pointer) -> None:
     """``out *= SHARE``."""
     factor = v.broadcast(found + SHARE)
     map_row(v, n, out, out, lambda x, *_: x * factor)
 
 
 @operation
-def _minus(v: Machine, n: Count, out: Place, targets: Place, found: Place, scale: Place) -> None:
+def _minus(v: Backend, n: Int, out: Pointer, targets: Pointer, found: Pointer, scale: Pointer) -> None:
     """``out = (out · SHARE - targets) · scale``."""
     factor, by = v.broadcast(found + SHARE), v.broadcast(scale)
     map_row(

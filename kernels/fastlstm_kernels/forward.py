@@ -18,7 +18,7 @@ from fastlstm_kernels.gates import cell_forward
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import SYNC_LINE, finish, next_part
 from fastlstm_kernels.rows import times_rows
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.structs import Batch, Packed, Tape
 from fastlstm_kernels.threads import share, shares_units, span
 from fastlstm_kernels.tile import WIDTH, each_tile, matrix_rows, multiply, panel_range, panel_rows, product
@@ -40,7 +40,7 @@ def _add_inputs(x: Array, row: int, rows: int, panels: Array, first: int, last: 
 
 
 def step_tiles(
-    v: Machine, code_g: Any, code_c: Any, rows: Any, first: Any, last: Any, size: Any, h_prev: Any, panels: Any,
+    v: Backend, code_g: Any, code_c: Any, rows: Any, first: Any, last: Any, size: Any, h_prev: Any, panels: Any,
     panel: Any, z: Any, z_panel: Any, c_prev: Any, c: Any, c_panel: Any, h: Any, begin: Any,
 ) -> None:
     """One step of some rows and of panels first to last - 1.
@@ -88,8 +88,8 @@ def step_tiles(
 
 @operation
 def _step_panels(
-    v: Machine, code_g: Count, code_c: Count, rows: Count, first: Count, last: Count, size: Count, h_prev: Place,
-    panels: Place, panel: Count, z: Place, z_panel: Count, c_prev: Place, c: Place, c_panel: Count, h: Place,
+    v: Backend, code_g: Int, code_c: Int, rows: Int, first: Int, last: Int, size: Int, h_prev: Pointer,
+    panels: Pointer, panel: Int, z: Pointer, z_panel: Int, c_prev: Pointer, c: Pointer, c_panel: Int, h: Pointer,
 ) -> None:
     """`step_tiles`, where the inputs have been added into z."""
     step_tiles(

@@ -15,7 +15,7 @@ from fastlstm_kernels.gates import (
 )
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.rows import copy_rows, each_vector, load_at, store_at
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.tile import WIDTH
 
 FORGET, INPUT, CANDIDATE, HIDDEN_FILTER = range(4)
@@ -24,7 +24,7 @@ FORGET, INPUT, CANDIDATE, HIDDEN_FILTER = range(4)
 
 @operation
 def _delta_row(
-    v: Machine, gate: Count, code_g: Count, n: Count, a: Place, b: Place, argument: Place, delta: Place
+    v: Backend, gate: Int, code_g: Int, n: Int, a: Pointer, b: Pointer, argument: Pointer, delta: Pointer
 ) -> None:
     def step(offset: Any, mask: Any) -> None:
         first, second, z = (load_at(v, place + offset, mask) for place in (a, b, argument))

@@ -12,19 +12,19 @@ The gates of as many units as a vector has lanes lie together, as four vectors: 
 from typing import Any
 
 from fastlstm_kernels.activations import activation, sigmoid, sigmoid_slope, slope
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.tile import WIDTH
 
 GATES = 4
 """Gates of a unit; at most the `WIDTH` vectors of a panel."""
 
 
-def _gates(v: Machine, place: Any) -> list[Any]:
+def _gates(v: Backend, place: Any) -> list[Any]:
     return [v.load(place + k * v.lanes) for k in range(GATES)]
 
 
 def cell_forward(
-    v: Machine, code_g: Any, code_c: Any, rows: Any, units: Any, z: Any, c_prev: Any, c: Any, h: Any, h_row: Any
+    v: Backend, code_g: Any, code_c: Any, rows: Any, units: Any, z: Any, c_prev: Any, c: Any, h: Any, h_row: Any
 ) -> None:
     """One step of one vector of units of some rows; mirrors `oracle.LSTM.feed_forward_and_cache`.
 
@@ -74,7 +74,7 @@ def input_gate_factor(g: Any, i: Any) -> Any:
     return g * sigmoid_slope(i)
 
 
-def candidate_gate_factor(v: Machine, i: Any, g: Any, code_g: Any) -> Any:
+def candidate_gate_factor(v: Backend, i: Any, g: Any, code_g: Any) -> Any:
     """dc/dz_g; mirrors `oracle.LSTM.back_prop_candidate_gate`."""
     return i * slope(v, code_g, g)
 
@@ -88,7 +88,7 @@ FACTORS = 6
 """Vectors that `_factors` makes of one."""
 
 
-def _factors(v: Machine, code_g: Any, code_c: Any, gates: Any, c_prev: Any, c: Any) -> list[Any]:
+def _factors(v: Backend, code_g: Any, code_c: Any, gates: Any, c_prev: Any, c: Any) -> list[Any]:
     """What a step back multiplies with: dc/dz_f, dc/dz_i, dc/dz_g, dh/dz_o, dh/dc, and f = dc/dc_prev."""
     (f, i, g, o), before, state = _gates(v, gates), v.load(c_prev), v.load(c)
     squashed = activation(v, code_c, state)  # formed anew, which costs less than keeping it
@@ -102,7 +102,7 @@ def _factors(v: Machine, code_g: Any, code_c: Any, gates: Any, c_prev: Any, c: A
     ]
 
 
-def _deltas(v: Machine, factors: list[Any], mask: Any, at_h: Any, d_c: Any) -> list[Any]:
+def _deltas(v: Backend, factors: list[Any], mask: Any, at_h: Any, d_c: Any) -> list[Any]:
     """Gradients at the pre-activations, given those at h, and at c in `d_c`, which then holds that at c_prev.
 
     Where no error comes, none goes on, whatever NaN or infinity the step has computed, for it may be padding: there the
@@ -121,8 +121,8 @@ def _deltas(v: Machine, factors: list[Any], mask: Any, at_h: Any, d_c: Any) -> l
 
 @operation
 def cell_backward(
-    v: Machine, code_g: Count, code_c: Count, rows: Count, units: Count, gates: Place, c_prev: Place, c: Place,
-    d_y: Place, d_y_row: Count, d_h: Place, d_c: Place, dz: Place,
+    v: Backend, code_g: Int, code_c: Int, rows: Int, units: Int, gates: Pointer, c_prev: Pointer, c: Pointer,
+    d_y: Pointer, d_y_row: Int, d_h: Pointer, d_c: Pointer, dz: Pointer,
 ) -> None:
     """One step back of one vector of units of some rows; mirrors `oracle.LSTM.back_propagate_through_time`.
 
@@ -162,7 +162,7 @@ def cell_backward(
 
 @operation
 def cell_factors(
-    v: Machine, code_g: Count, code_c: Count, rows: Count, gates: Place, c_prev: Place, c: Place, factors: Place
+    v: Backend, code_g: Int, code_c: Int, rows: Int, gates: Pointer, c_prev: Pointer, c: Pointer, factors: Pointer
 ) -> None:
     """What many windows that step back over the same rows have in common.
 
@@ -185,8 +185,8 @@ def cell_factors(
 
 @operation
 def windows_backward(
-    v: Machine, windows: Count, rows: Count, apart: Count, width: Count, units: Count, own: Count, factors: Place,
-    d_y: Place, d_y_row: Count, d_h: Place, d_c: Place, dz: Place, sums: Place,
+    v: Backend, windows: Int, rows: Int, apart: Int, width: Int, units: Int, own: Int, factors: Pointer,
+    d_y: Pointer, d_y_row: Int, d_h: Pointer, d_c: Pointer, dz: Pointer, sums: Pointer,
 ) -> None:
     """One step back of one vector of units, in several windows; mirrors `cell_backward`, from its `cell_factors`.
 

@@ -11,7 +11,7 @@ from fastlstm_kernels.batch import previous_row
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import finish, next_part
 from fastlstm_kernels.rows import copy_rows, fold_row, store_at
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.structs import Batch, Scratch
 from fastlstm_kernels.threads import span
 from fastlstm_kernels.tile import CHUNK, ROWS, WIDTH, Left, Result, gate_rows, multiply, panel_range, panel_rows
@@ -31,7 +31,7 @@ SCRATCH = DOUBT + 16
 
 @operation
 def _copy_rows(
-    v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, out: Place, out_row: Count, doubt: Place
+    v: Backend, rows: Int, columns: Int, a: Pointer, a_row: Int, out: Pointer, out_row: Int, doubt: Pointer
 ) -> None:
     """Some columns of some rows; `doubt` is no longer zero if there is a NaN or infinity among them."""
 

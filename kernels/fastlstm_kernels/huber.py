@@ -7,11 +7,11 @@ import numpy as np
 from fastlstm_kernels.arrays import Array
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.loss import Elements, Numbers, each_piece, each_weighted_row, sum_errors
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.threads import share
 
 
-def _bent(v: Machine, error: Any, delta: Any) -> tuple[Any, Any]:
+def _bent(v: Backend, error: Any, delta: Any) -> tuple[Any, Any]:
     """Huber's loss of errors, and its slope there."""
     least = 0.0 - delta
     size = v.select(error < 0.0, 0.0 - error, error)
@@ -29,7 +29,7 @@ def _exactly_bent(error: float, delta: float) -> tuple[float, float]:
 
 
 @operation
-def _huber(v: Machine, n: Count, outputs: Place, targets: Place, gradient: Place, found: Place) -> None:
+def _huber(v: Backend, n: Int, outputs: Pointer, targets: Pointer, gradient: Pointer, found: Pointer) -> None:
     sum_errors(v, n, outputs, targets, gradient, found, _bent)
 
 

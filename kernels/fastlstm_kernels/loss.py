@@ -14,7 +14,7 @@ import numpy as np
 from fastlstm_kernels.arrays import Array, intp
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.rows import fold_row, store_at
-from fastlstm_kernels.simd import Machine
+from fastlstm_kernels.simd import Backend
 from fastlstm_kernels.threads import span
 
 PIECE = 256
@@ -55,7 +55,7 @@ def piece_sums(entries: int, group: int) -> int:
     return -(-entries // max(1, PIECE // group))
 
 
-def across(v: Machine, x: Any, combine: Callable[[Any, Any], Any]) -> Any:
+def across(v: Backend, x: Any, combine: Callable[[Any, Any], Any]) -> Any:
     """All lanes of a vector combined; in every lane."""
     half = v.lanes // 2
     while half:
@@ -64,13 +64,13 @@ def across(v: Machine, x: Any, combine: Callable[[Any, Any], Any]) -> Any:
     return x
 
 
-def lane_sum(v: Machine, x: Any) -> Any:
+def lane_sum(v: Backend, x: Any) -> Any:
     """The sum of all lanes of a vector; in every lane."""
     return across(v, x, lambda a, b: a + b)
 
 
 def sum_errors(
-    v: Machine, n: Any, outputs: Any, targets: Any, gradient: Any, found: Any, formula: Callable[..., tuple[Any, Any]]
+    v: Backend, n: Any, outputs: Any, targets: Any, gradient: Any, found: Any, formula: Callable[..., tuple[Any, Any]]
 ) -> None:
     """Sum ``loss, slope = formula(v, error, setting)`` along n elements; an error of zero must be no loss.
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from fastlstm_kernels.arrays import Array, intp
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.rows import each_vector, load_at, store_at
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.threads import share, span
 
 BLOCK = 4096
@@ -68,19 +68,19 @@ class RMSpropRates(NamedTuple):
     momentum: Any
 
 
-def _clipped(v: Machine, g: Any, limit: Any) -> Any:
+def _clipped(v: Backend, g: Any, limit: Any) -> Any:
     """The gradient cut off at ± limit; a NaN stays one."""
     lowest = 0.0 - limit
     return v.select(g > limit, limit, v.select(g < lowest, lowest, g))
 
 
-def _numbers(v: Machine, rates: Any, kind: Any, first: int = len(GradientRates._fields)) -> Any:
+def _numbers(v: Backend, rates: Any, kind: Any, first: int = len(GradientRates._fields)) -> Any:
     """The numbers of a kind, each in all lanes of a vector."""
     return kind(*(v.broadcast(rates + k) for k, _ in enumerate(kind._fields, first)))
 
 
 def _step(
-    v: Machine, n: Any, rates: Any, parameters: Any, gradients: Any, kept: Sequence[Any],
+    v: Backend, n: Any, rates: Any, parameters: Any, gradients: Any, kept: Sequence[Any],
     update: Callable[..., Sequence[Any]],
 ) -> None:
     """Run ``p, *kept = update(p, g, *kept)`` along n elements, g the gradient clipped and with weight decay."""
@@ -98,7 +98,7 @@ def _step(
 
 @operation
 def _sgd(
-    v: Machine, form: Count, n: Count, rates: Place, parameters: Place, gradients: Place, momenta: Place
+    v: Backend, form: Int, n: Int, rates: Pointer, parameters: Pointer, gradients: Pointer, momenta: Pointer
 ) -> None:
     r = _numbers(v, rates, SGDRates)
 
@@ -118,7 +118,7 @@ def _sgd(
 
 @operation
 def _adam(
-    v: Machine, n: Count, rates: Place, parameters: Place, gradients: Place, means: Place, squares: Place
+    v: Backend, n: Int, rates: Pointer, parameters: Pointer, gradients: Pointer, means: Pointer, squares: Pointer
 ) -> None:
     r = _numbers(v, rates, AdamRates)
 
@@ -132,8 +132,8 @@ def _adam(
 
 @operation
 def _rmsprop(
-    v: Machine, form: Count, n: Count, rates: Place, parameters: Place, gradients: Place, squares: Place,
-    means: Place, momenta: Place,
+    v: Backend, form: Int, n: Int, rates: Pointer, parameters: Pointer, gradients: Pointer, squares: Pointer,
+    means: Pointer, momenta: Pointer,
 ) -> None:
     r = _numbers(v, rates, RMSpropRates)
 
@@ -157,7 +157,7 @@ def _rmsprop(
 
 
 @operation
-def _squares(v: Machine, n: Count, limit: Place, gradients: Place, sums: Place) -> None:
+def _squares(v: Backend, n: Int, limit: Pointer, gradients: Pointer, sums: Pointer) -> None:
     most, group = v.broadcast(limit), _SUMS * v.lanes
 
     def added(totals: Sequence[Any], vectors: Sequence[Any]) -> list[Any]:

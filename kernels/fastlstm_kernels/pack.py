@@ -21,7 +21,7 @@ from typing import Any
 from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.simd import Count, Machine, Place, lanes, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, lanes, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH
 
@@ -42,7 +42,7 @@ def transposed_shape(columns: int, size: int, dtype: Any, gates: int = GATES) ->
     return -(-columns // width), 1 + blocks(size, dtype) * gates * lanes(dtype), width
 
 
-def _transpose(v: Machine, vectors: list[Any]) -> list[Any]:
+def _transpose(v: Backend, vectors: list[Any]) -> list[Any]:
     """The columns of a square of vectors; parts of 1, 2, 4 … lanes change places across the diagonal."""
     distance = 1
     while distance < v.lanes:
@@ -58,31 +58,31 @@ def _transpose(v: Machine, vectors: list[Any]) -> list[Any]:
     return vectors
 
 
-def _to_square(v: Machine, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
+def _to_square(v: Backend, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
     for k, column in enumerate(_transpose(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
         v.store(out + out_row * k, column)
 
 
-def _add_to_square(v: Machine, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
+def _add_to_square(v: Backend, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
     for k, column in enumerate(_transpose(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
         place = out + out_row * k
         v.store(place, v.load(place) + column)
 
 
 @operation
-def _transpose_square(v: Machine, a: Place, a_row: Count, out: Place, out_row: Count) -> None:
+def _transpose_square(v: Backend, a: Pointer, a_row: Int, out: Pointer, out_row: Int) -> None:
     """out[k, r] = a[r, k] for a vector of rows and columns."""
     v.shared(_to_square, a, a_row, out, out_row)
 
 
 @operation
-def _add_square(v: Machine, a: Place, a_row: Count, out: Place, out_row: Count) -> None:
+def _add_square(v: Backend, a: Pointer, a_row: Int, out: Pointer, out_row: Int) -> None:
     """out[k, r] += a[r, k] for a vector of rows and columns."""
     v.shared(_add_to_square, a, a_row, out, out_row)
 
 
 @operation
-def copy_row(v: Machine, columns: Count, a: Place, out: Place) -> None:
+def copy_row(v: Backend, columns: Int, a: Pointer, out: Pointer) -> None:
     """Up to a panel's row of elements, and zeros behind them."""
     for j in range(WIDTH):
         v.store(out + j * v.lanes, v.load_part(a + j * v.lanes, v.first(columns - j * v.lanes)))

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 
 
-def each_vector(v: Machine, n: Any, step: Any) -> None:
+def each_vector(v: Backend, n: Any, step: Any) -> None:
     """Run ``step(offset, mask)`` along a row of n elements; the mask is None for whole vectors."""
     whole = v.quotient(n, v.lanes)
 
@@ -19,12 +19,12 @@ def each_vector(v: Machine, n: Any, step: Any) -> None:
     v.choose(v.truth(rest > 0), {1: lambda: step(whole * v.lanes, v.first(rest)), 0: lambda: None})
 
 
-def load_at(v: Machine, place: Any, mask: Any) -> Any:
+def load_at(v: Backend, place: Any, mask: Any) -> Any:
     """The vector at a place, under a mask of `each_vector`."""
     return v.load(place) if mask is None else v.load_part(place, mask)
 
 
-def store_at(v: Machine, place: Any, value: Any, mask: Any) -> None:
+def store_at(v: Backend, place: Any, value: Any, mask: Any) -> None:
     """Store a vector at a place, under a mask of `each_vector`."""
     if mask is None:
         v.store(place, value)
@@ -32,7 +32,7 @@ def store_at(v: Machine, place: Any, value: Any, mask: Any) -> None:
         v.store_part(place, value, mask)
 
 
-def map_row(v: Machine, n: Any, source: Any, out: Any, function: Any) -> None:
+def map_row(v: Backend, n: Any, source: Any, out: Any, function: Any) -> None:
     """out = function(source's vector, its offset, its mask) along a row of n elements; `out` may be `source`."""
 
     def step(offset: Any, mask: Any) -> None:
@@ -41,7 +41,7 @@ def map_row(v: Machine, n: Any, source: Any, out: Any, function: Any) -> None:
     each_vector(v, n, step)
 
 
-def fold_row(v: Machine, n: Any, start: Any, load: Sequence[Any], step: Callable[..., Any]) -> Any:
+def fold_row(v: Backend, n: Any, start: Any, load: Sequence[Any], step: Callable[..., Any]) -> Any:
     """``carried = step(carried, offset, mask, *vectors)`` along rows of n elements, as `each_vector` goes."""
 
     def inside(carried: Any, offset: Any, mask: Any) -> list[Any]:
@@ -56,7 +56,7 @@ def fold_row(v: Machine, n: Any, start: Any, load: Sequence[Any], step: Callable
 
 @operation
 def times_rows(
-    v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, b: Place, b_row: Count, out: Place, out_row: Count
+    v: Backend, rows: Int, columns: Int, a: Pointer, a_row: Int, b: Pointer, b_row: Int, out: Pointer, out_row: Int
 ) -> None:
     """Elementwise product of some columns of some rows; `out` may be `a` or `b`."""
 
@@ -71,7 +71,7 @@ def times_rows(
 
 
 @operation
-def copy_rows(v: Machine, rows: Count, columns: Count, a: Place, a_row: Count, out: Place, out_row: Count) -> None:
+def copy_rows(v: Backend, rows: Int, columns: Int, a: Pointer, a_row: Int, out: Pointer, out_row: Int) -> None:
     """Some columns of some rows."""
 
     def row(r: Any) -> list[Any]:

@@ -1,9 +1,9 @@
-"""The vector vocabulary: formulas over vectors, written once and run by either of two machines.
+"""The vector vocabulary: formulas over vectors, written once and run by either of two backends.
 
-A formula is a Python function whose first argument is a machine `v`. With `Emitter` it writes LLVM IR for vectors of
+A formula is a Python function whose first argument is a backend `v`. With `Emitter` it writes LLVM IR for vectors of
 the host's width, which is how `operation` compiles it into a kernel; with `Simulator` the same function runs on NumPy
 arrays, to be stepped through and tested (and it is what runs under ``NUMBA_DISABLE_JIT=1``). Values of both take the
-Python operators; everything else is a method of the machine.
+Python operators; everything else is a method of the backend.
 
 Products and sums fuse only where a formula says `fma`, so a formula gives the same bits in whatever kernel it stands.
 """
@@ -24,13 +24,13 @@ from numba.np.arrayobj import make_array
 
 from fastlstm_kernels.arrays import Array
 
-Machine: TypeAlias = Any
+Backend: TypeAlias = Any
 """An `Emitter` or a `Simulator`."""
 
-Place: TypeAlias = Annotated[Any, "an array and an index"]
+Pointer: TypeAlias = Annotated[Any, "an array and an index"]
 """A pointer to an element; a kernel gives it as two arguments, the array and the flat index."""
 
-Count: TypeAlias = Annotated[Any, "an integer"]
+Int: TypeAlias = Annotated[Any, "an integer"]
 
 _INT = ir.IntType(64)
 
@@ -317,7 +317,7 @@ def _number(value: Any, kind: ir.Type) -> Any:
     return float(np.float32(value)) if isinstance(kind, ir.FloatType) else float(value)
 
 
-class Pointer:
+class ArrayPointer:
     """A place in a flat NumPy array."""
 
     __slots__ = ("array", "at")
@@ -325,8 +325,8 @@ class Pointer:
     def __init__(self, array: Array, at: int) -> None:
         self.array, self.at = array, at
 
-    def __add__(self, offset: int) -> "Pointer":
-        return Pointer(self.array, self.at + offset)
+    def __add__(self, offset: int) -> "ArrayPointer":
+        return ArrayPointer(self.array, self.at + offset)
 
 
 class Simulator:
@@ -346,11 +346,11 @@ class Simulator:
         """See `Emitter`."""
         return self.dtype.type(number)
 
-    def load(self, pointer: Pointer) -> Any:
+    def load(self, pointer: ArrayPointer) -> Any:
         """See `Emitter`."""
         return self.load_part(pointer, np.ones(self.lanes, bool))
 
-    def store(self, pointer: Pointer, value: Any) -> None:
+    def store(self, pointer: ArrayPointer, value: Any) -> None:
         """See `Emitter`."""
         self.store_part(pointer, value, np.ones(self.lanes, bool))
 
@@ -358,17 +358,17 @@ class Simulator:
         """See `Emitter`."""
         return np.arange(self.lanes) < count
 
-    def load_part(self, pointer: Pointer, mask: Any) -> Any:
+    def load_part(self, pointer: ArrayPointer, mask: Any) -> Any:
         """See `Emitter`; a lane outside the array raises."""
         found = np.zeros(self.lanes, self.dtype)
         found[mask] = pointer.array[_inside(pointer, mask)]
         return found
 
-    def store_part(self, pointer: Pointer, value: Any, mask: Any) -> None:
+    def store_part(self, pointer: ArrayPointer, value: Any, mask: Any) -> None:
         """See `Emitter`; a lane outside the array raises."""
         pointer.array[_inside(pointer, mask)] = np.broadcast_to(value, self.lanes)[mask]
 
-    def broadcast(self, pointer: Pointer) -> Any:
+    def broadcast(self, pointer: ArrayPointer) -> Any:
         """See `Emitter`."""
         return np.full(self.lanes, pointer.array[pointer.at])
 
@@ -430,7 +430,7 @@ class Simulator:
         return n // divisor
 
 
-def _inside(pointer: Pointer, mask: Any) -> Any:
+def _inside(pointer: ArrayPointer, mask: Any) -> Any:
     places = pointer.at + np.flatnonzero(mask)
     if places.size and (places[0] < 0 or places[-1] >= pointer.array.size):
         raise IndexError(f"lanes {places[0]} to {places[-1]} of an array of {pointer.array.size}")
@@ -443,7 +443,7 @@ def operation(formula: Callable[..., None]) -> Callable[..., None]:
     Parameters
     ----------
     formula : callable
-        ``formula(v, ...)``, whose further arguments are annotated as `Place` or `Count`.
+        ``formula(v, ...)``, whose further arguments are annotated as `Pointer` or `Int`.
 
     Returns
     -------
@@ -488,7 +488,7 @@ def operation(formula: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-_PARTS = {Place: ("array", "index"), Count: ("number",)}
+_PARTS = {Pointer: ("array", "index"), Int: ("number",)}
 
 
 def _simulated(formula: Callable[..., None]) -> Callable[..., None]:
@@ -500,7 +500,7 @@ def _simulated(formula: Callable[..., None]) -> Callable[..., None]:
             if isinstance(value, np.ndarray):
                 array = value.reshape(-1)
             elif array is not None:
-                given.append(Pointer(array, int(value)))
+                given.append(ArrayPointer(array, int(value)))
                 array = None
             else:
                 given.append(int(value))

@@ -6,15 +6,15 @@ from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.arrays import Array, intp
 from fastlstm_kernels.forward import step_tiles
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH, product
 
 
 @operation
 def _step_rows(
-    v: Machine, rows: Count, first: Count, last: Count, inputs: Count, size: Count, x: Place, h_prev: Place,
-    panels: Place, panel: Count, z: Place, z_panel: Count, c: Place, c_panel: Count, h: Place,
+    v: Backend, rows: Int, first: Int, last: Int, inputs: Int, size: Int, x: Pointer, h_prev: Pointer,
+    panels: Pointer, panel: Int, z: Pointer, z_panel: Int, c: Pointer, c_panel: Int, h: Pointer,
 ) -> None:
     """One step of some rows and of panels first to last - 1; see `forward.step_tiles`.
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from fastlstm_kernels.arrays import ONE, ZERO, Array
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.simd import REGISTERS, VECTOR_BYTES, Count, Machine, Place, operation
+from fastlstm_kernels.simd import REGISTERS, VECTOR_BYTES, Backend, Int, Pointer, operation
 
 WIDTH = 4
 """Vectors of a panel."""
@@ -39,7 +39,7 @@ def vectors_of(rows: int) -> int:
 
 
 def product(
-    v: Machine, rows: Any, needed: Any, start: Any, start_row: Any, a: Any, a_row: Any, a_k: Any, outer: Any,
+    v: Backend, rows: Any, needed: Any, start: Any, start_row: Any, a: Any, a_row: Any, a_k: Any, outer: Any,
     a_outer: Any, inner: Any, b: Any, c: Any, c_row: Any,
 ) -> None:
     """Up to ROWS rows of one panel's product: what is at `start`, plus the sum, to `c`; see `multiply`.
@@ -83,7 +83,7 @@ def product(
     v.choose(rows + v.truth(needed < WIDTH) * v.truth(rows >= NARROW) * ROWS, narrow | whole)
 
 
-def each_tile(v: Machine, rows: Any, body: Any) -> None:
+def each_tile(v: Backend, rows: Any, body: Any) -> None:
     """Run ``body(row, count)`` for tiles of nearly equal numbers of rows: 4 + 3 rather than 6 + 1."""
     tiles = v.quotient(rows + (ROWS - 1), ROWS)
 
@@ -98,8 +98,8 @@ def each_tile(v: Machine, rows: Any, body: Any) -> None:
 
 @operation
 def _piece(
-    v: Machine, rows: Count, needed: Count, a: Place, a_row: Count, a_k: Count, outer: Count, a_outer: Count,
-    inner: Count, b: Place, fresh: Count, c: Place, c_row: Count,
+    v: Backend, rows: Int, needed: Int, a: Pointer, a_row: Int, a_k: Int, outer: Int, a_outer: Int,
+    inner: Int, b: Pointer, fresh: Int, c: Pointer, c_row: Int,
 ) -> None:
     """Rows of a product with one piece of a panel; see `multiply` for the arguments."""
     start, start_row = v.choose(fresh, {0: lambda: [c, c_row * 1], 1: lambda: [b + -WIDTH * v.lanes, c_row * 0]})

@@ -10,13 +10,13 @@ from fastlstm import nn
 from fastlstm.oracle.activations import sigmoid, sigmoid_prime
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.gates import FACTORS, cell_backward, cell_factors, cell_forward
-from fastlstm_kernels.simd import Count, Machine, Place, lanes, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, lanes, operation
 from tests.tools.helpers import assert_matches
 from tests.tools.loops import both
 
 
 @operation
-def cells(v: Machine, rows: Count, units: Count, z: Place, s_prev: Place, s: Place, h: Place) -> None:
+def cells(v: Backend, rows: Int, units: Int, z: Pointer, s_prev: Pointer, s: Pointer, h: Pointer) -> None:
     cell_forward(v, TANH, TANH, rows, units, z, s_prev, s, h, v.lanes)
 
 

@@ -8,11 +8,11 @@ import pytest
 from fastlstm.train.elementwise import Elementwise
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.loss import Elements, Numbers, each_piece, each_weighted_row, sum_errors
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.threads import share
 
 
-def _tilted(v: Machine, error: Any, quantile: Any) -> Any:
+def _tilted(v: Backend, error: Any, quantile: Any) -> Any:
     slope = v.select(error > 0.0, 1.0 - quantile, v.select(error < 0.0, 0.0 - quantile, 0.0))
     return slope * error, slope
 
@@ -24,7 +24,7 @@ def _exactly_tilted(error, quantile):
 
 
 @operation
-def _pinball(v: Machine, n: Count, outputs: Place, targets: Place, gradient: Place, found: Place) -> None:
+def _pinball(v: Backend, n: Int, outputs: Pointer, targets: Pointer, gradient: Pointer, found: Pointer) -> None:
     sum_errors(v, n, outputs, targets, gradient, found, _tilted)
 
 

@@ -34,7 +34,7 @@ def test_a_chain_gives_the_bits_of_layers_one_by_one(monkeypatch, lengths, dropo
     monkeypatch.setattr("fastlstm.engine.cores.SHARE", 1)
     if chunks == "many":
         monkeypatch.setattr("fastlstm.engine.workspace.DEPTH", 11)
-        monkeypatch.setattr("fastlstm.engine.workspace.ROOM", 1)
+        monkeypatch.setattr("fastlstm.engine.workspace.BYTES_AT_ONCE", 1)
     layer, x, state, _, dy, d_state = ragged(
         {"layers": layers}, "float32", dropout=dropout, recurrent_dropout=dropout / 2
     )
@@ -89,7 +89,7 @@ def test_where_it_pays(steps, batch, inputs, size, threads, pays):
 @pytest.mark.parametrize("depth", [1, 8, 100])
 def test_turns_are_all_steps_once_each_within_its_chunk(monkeypatch, rows, depth):
     monkeypatch.setattr("fastlstm.engine.workspace.DEPTH", depth)
-    monkeypatch.setattr("fastlstm.engine.workspace.ROOM", 1)
+    monkeypatch.setattr("fastlstm.engine.workspace.BYTES_AT_ONCE", 1)
     monkeypatch.setattr("fastlstm.engine.overlap.TURN", 6)
     turns = overlap.following(rows, 5, FLOAT)
     assert turns.shape == (len(turns), 4)

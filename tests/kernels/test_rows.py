@@ -5,7 +5,7 @@ import numpy
 import pytest
 
 from fastlstm_kernels.rows import copy_rows, fold_row, times_rows
-from fastlstm_kernels.simd import Count, Machine, Place, operation
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 
 WIDE, AT = 50, 3
 columns = pytest.mark.parametrize("columns", [0, 1, 3, 15, 16, 17, 33, 40])
@@ -23,7 +23,7 @@ def multiplied(rows, columns, a, b, out):
 
 
 @operation
-def _sum(v: Machine, n: Count, a: Place, sums: Place) -> None:
+def _sum(v: Backend, n: Int, a: Pointer, sums: Pointer) -> None:
     v.store(sums, fold_row(v, n, v.fill(0.0), [a], lambda total, offset, mask, x: total + x))
 
 

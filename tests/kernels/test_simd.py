@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from fastlstm_kernels import simd
-from fastlstm_kernels.simd import Count, Place, lanes, operation
+from fastlstm_kernels.simd import Int, Pointer, lanes, operation
 from tests.tools.helpers import JIT_OFF
 
 both = pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
@@ -50,7 +50,7 @@ def bits(a):
 
 @both
 def test_arithmetic(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         x, y = v.load(a), v.load(b)
         results = [x + y, x - y, x * y, x / y, x + 0.1, 0.1 + x, x - 0.1, 0.1 - x, x * 0.1, 0.1 * x, x / 0.1, 0.1 / x]
         for k, result in enumerate(results):
@@ -64,7 +64,7 @@ def test_arithmetic(dtype, rng):
 
 @both
 def test_constants_of_a_multiply_add_are_rounded_to_the_dtype(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out, v.fma(v.load(a), 0.1, 0.0))
         v.store(out + v.lanes, v.fma(0.1, v.load(a), 0.0))
         v.store(out + 2 * v.lanes, v.fma(v.load(a), 0.0, 0.1))
@@ -76,7 +76,7 @@ def test_constants_of_a_multiply_add_are_rounded_to_the_dtype(dtype, rng):
 
 @both
 def test_a_multiply_add_is_a_product_and_a_sum(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out, v.fma(v.load(a), v.load(b), v.load(b)))
 
     # Numbers of few bits, so that nothing is rounded, once or twice.
@@ -86,7 +86,7 @@ def test_a_multiply_add_is_a_product_and_a_sum(dtype, rng):
 
 @pytest.mark.skipif(not (JIT_OFF or simd.FUSED), reason="this host has no fused multiply-add")
 def test_a_multiply_add_of_float32_is_rounded_once(rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out, v.fma(v.load(a), v.load(a), v.load(b)))
 
     n = lanes(numpy.float32)
@@ -96,7 +96,7 @@ def test_a_multiply_add_of_float32_is_rounded_once(rng):
 
 @both
 def test_square_root(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out, v.sqrt(v.load(a)))
 
     a = numpy.abs(two(dtype, rng)[0])
@@ -105,7 +105,7 @@ def test_square_root(dtype, rng):
 
 @both
 def test_comparison_and_selection(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         x, y = v.load(a), v.load(b)
         results = [
             v.select(x < y, x, y), v.select(x > y, x, y), v.select(x >= y, x, y), v.select(x < 0.0, 0.0, x),
@@ -123,7 +123,7 @@ def test_comparison_and_selection(dtype, rng):
 
 @both
 def test_comparison_with_nan_is_false(dtype):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         x = v.load(a)
         for k, mask in enumerate((x < 0.0, x > 0.0, x >= 0.0)):
             v.store(out + k * v.lanes, v.select(mask, 1.0, 2.0))
@@ -134,7 +134,7 @@ def test_comparison_with_nan_is_false(dtype):
 
 @both
 def test_bits(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         x, y = v.bits(v.load(a)), v.bits(v.load(b))
         for k, result in enumerate((x & y, x | y, x >> 3, x << 3, x + 5, x - 5, x & ~7, x - y)):
             v.store(out + k * v.lanes, v.floats(result))
@@ -149,7 +149,7 @@ def test_bits(dtype, rng):
 
 @both
 def test_a_vector_of_one_number(dtype):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out, v.fill(0.1))
 
     a = numpy.zeros(1, dtype)
@@ -158,7 +158,7 @@ def test_a_vector_of_one_number(dtype):
 
 @both
 def test_broadcasts_and_pointers(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out, v.broadcast(a + 1))
         v.store(out + (v.lanes * 2 + n), v.load(a + n))  # whole vectors need not be aligned
         v.store(out + n * 5 * v.lanes, v.broadcast(b + n * 2))
@@ -176,13 +176,13 @@ def test_broadcasts_and_pointers(dtype, rng):
 
 @both
 def test_masked_loads_and_stores_touch_their_lanes_only(dtype, rng):
-    def loads(v, n: Count, a: Place, b: Place, out: Place):
+    def loads(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out, v.load_part(a, v.first(n)))
 
-    def stores(v, n: Count, a: Place, b: Place, out: Place):
+    def stores(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store_part(out, v.load(a), v.first(n))
 
-    def selects(v, n: Count, a: Place, b: Place, out: Place):
+    def selects(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out, v.select(v.first(n), v.load(a), 0.0))
 
     width = lanes(dtype)
@@ -196,7 +196,7 @@ def test_masked_loads_and_stores_touch_their_lanes_only(dtype, rng):
 
 @both
 def test_shuffle(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         x, y = v.load(a), v.load(b)
         v.store(out, v.shuffle(x, y, range(v.lanes - 1, -1, -1)))
         v.store(out + v.lanes, v.shuffle(x, y, [k // 2 + k % 2 * v.lanes for k in range(v.lanes)]))
@@ -210,7 +210,7 @@ def test_shuffle(dtype, rng):
 
 @both
 def test_repetition(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         def twice(k, x, y):
             def inner(j, x):
                 v.store(out + (2 + k * 2 + j) * v.lanes, x)
@@ -235,7 +235,7 @@ def test_repetition(dtype, rng):
 
 @both
 def test_choice_of_one_several_or_nothing(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         x, y = v.load(a), v.load(b)
         both = {3: lambda: x + y, 1: lambda: x}
         v.store(out, v.choose(n, {0: lambda: x, 3: lambda: v.choose(n, both), 1: lambda: y}))
@@ -254,7 +254,7 @@ def test_choice_of_one_several_or_nothing(dtype, rng):
 
 @both
 def test_the_lesser_of_two_integers(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out + v.least(n, n * n) * v.lanes, v.load(a))
         v.store(out + (v.least(n * n + 1, n) + 2) * v.lanes, v.load(b))
 
@@ -266,7 +266,7 @@ def test_the_lesser_of_two_integers(dtype, rng):
 
 @both
 def test_integers(dtype, rng):
-    def formula(v, n: Count, a: Place, b: Place, out: Place):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out + v.quotient(n, 3) * v.lanes, v.load(a))
         for k, condition in enumerate((n > 4, n >= 4, n < 4)):
             v.choose(v.truth(condition), {1: lambda k=k: v.store(out + (2 + k) * v.lanes, v.load(b)), 0: lambda: None})
@@ -280,10 +280,10 @@ def test_integers(dtype, rng):
 
 @both
 def test_the_simulator_refuses_lanes_outside_an_array(dtype):
-    def loads(v, n: Count, a: Place, b: Place, out: Place):
+    def loads(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(out, v.load(a + n))
 
-    def stores(v, n: Count, a: Place, b: Place, out: Place):
+    def stores(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
         v.store(a + n, v.load(b))
 
     a = numpy.zeros(lanes(dtype), dtype)

@@ -208,7 +208,7 @@ def test_steps_go_back_in_several_turns(monkeypatch, lengths):
     kept = layer.generator.bit_generator.state
     at_once = run(layer, x, state, lengths, dy, d_state)
     monkeypatch.setattr("fastlstm.engine.workspace.DEPTH", 5)
-    monkeypatch.setattr("fastlstm.engine.workspace.ROOM", 1)
+    monkeypatch.setattr("fastlstm.engine.workspace.BYTES_AT_ONCE", 1)
     layer.generator.bit_generator.state = kept
     for name, value in run(layer, x, state, lengths, dy, d_state).items():
         close(value, at_once[name], "float64", name)

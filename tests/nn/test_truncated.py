@@ -68,7 +68,7 @@ def test_every_window_is_a_run_from_a_constant_state(T, batch, inputs, size, tru
 def test_many_windows_share_a_store_in_several_turns(monkeypatch, threads):
     monkeypatch.setattr("fastlstm.engine.cores.SHARE", 1)
     monkeypatch.setattr("fastlstm.engine.workspace.DEPTH", 5)
-    monkeypatch.setattr("fastlstm.engine.workspace.ROOM", 1)
+    monkeypatch.setattr("fastlstm.engine.workspace.BYTES_AT_ONCE", 1)
     layer, *given = problem(23 if JIT_OFF else 79, 2, 3, 5, numpy.float64)
     layer.n_threads = threads
     found = gradients(layer, *given, truncate=5, stride=2)
