@@ -1,14 +1,19 @@
 """What runs together: one layer in one direction; both directions of one; or a layer and the one above it."""
 
 from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
 
 import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.engine import overlap
+from fastlstm.engine.choice import Choice
 from fastlstm.engine.cores import useful
 from fastlstm.engine.direction import Arrays, BackRun, Direction, Recorded, Run
 from fastlstm.engine.workspace import empty
+from fastlstm_kernels.pack import blocks
 from fastlstm_kernels.structs import Deltas
+from fastlstm_kernels.threads import share_units
 
 
 class Level:
@@ -28,6 +33,7 @@ class Level:
         self.directions, self.chained, self._n_threads = list(directions), chained, n_threads
         self._flops = sum(direction.flops for direction in directions)
         self._turns: Array | None = None
+        self._choices: dict[Any, Choice] = {}
 
     def forward(
         self, inputs: Sequence[Array], states: Sequence[Arrays], masks: Sequence[Array] = (),
@@ -51,16 +57,25 @@ class Level:
             As for `Direction.forward`.
         """
         if len(self.directions) == 1:
-            run = self.directions[0].forward(inputs[0], states[0], masks[0] if masks else None, hidden, reuse)
-            kernels.layer_forward(*run, useful(self._n_threads, self._flops))
-            return [run]
-        runs: list[Run] = []
-        for k, direction in enumerate(self.directions):
-            x = self._handed(runs[0].hidden[direction.batch.batch :], between) if self.chained and k else inputs[k]
-            last = k == len(self.directions) - 1
-            runs.append(direction.forward(x, states[k], masks[k] if masks else None, hidden if last else None, reuse))
-        workers = useful(self._n_threads, self._flops)
-        if self._overlaps(workers):
+            runs = [self.directions[0].forward(inputs[0], states[0], masks[0] if masks else None, hidden, reuse)]
+        else:
+            runs = []
+            for k, direction in enumerate(self.directions):
+                x = self._handed(runs[0].hidden[direction.batch.batch :], between) if self.chained and k else inputs[k]
+                mask = masks[k] if masks else None
+                runs.append(direction.forward(x, states[k], mask, hidden if k else None, reuse))
+        most = useful(self._n_threads, self._flops)
+        if most == 1:
+            self._run_forward(runs, between, 1)
+        else:
+            choice = self._choice("forward")
+            workers, begin = choice.workers(most), perf_counter()
+            self._run_forward(runs, between, workers)
+            choice.took(perf_counter() - begin)
+        return runs
+
+    def _run_forward(self, runs: list[Run], between: Array | None, workers: int) -> None:
+        if len(runs) == 2 and self._overlaps(workers):
             first, second = runs
             kernels.forward_pair(
                 tuple(first), tuple(second), self._schedule(), self.chained, self._between(between), workers
@@ -68,7 +83,6 @@ class Level:
         else:
             for run in runs:
                 kernels.layer_forward(*run, workers)
-        return runs
 
     def backward(
         self, recorded: Sequence[Recorded], deltas: Sequence[Arrays], truncate: int | None = None, stride: int = 1,
@@ -90,10 +104,22 @@ class Level:
         between
             As for `forward`.
         """
-        workers = useful(self._n_threads, 2 * self._flops)
         if truncate is not None:
             steps = self.directions[0].batch.duration
             truncate = None if truncate >= (-(-steps // stride) - 1) * stride else truncate
+        most = useful(self._n_threads, 2 * self._flops)
+        if most == 1:
+            self._run_backward(recorded, deltas, truncate, stride, between, 1)
+        else:
+            choice = self._choice((truncate, stride))
+            workers, begin = choice.workers(most), perf_counter()
+            self._run_backward(recorded, deltas, truncate, stride, between, workers)
+            choice.took(perf_counter() - begin)
+
+    def _run_backward(
+        self, recorded: Sequence[Recorded], deltas: Sequence[Arrays], truncate: int | None, stride: int,
+        between: Array | None, workers: int,
+    ) -> None:
         if truncate is None and len(self.directions) == 1:
             kernels.layer_backward(*self.directions[0].backward(recorded[0], deltas[0], workers), workers)
             return
@@ -117,6 +143,17 @@ class Level:
             else:
                 back, window = direction.window(back, truncate, stride, workers)
                 kernels.layer_truncated_backward(*back, window, workers)
+
+    def _choice(self, work: Any) -> Choice:
+        """Of the workers for some work, which has always the same steps."""
+        found = self._choices.get(work)
+        if found is None:
+            first = self.directions[0]
+            batch, size, count = first.batch.batch, first.size, blocks(first.size, first.dtype)
+            # Sequences or units for each; without `self`, as a circle of references would hold its arrays.
+            found = Choice(lambda workers: batch >= workers or share_units(batch, size, count, workers))
+            self._choices[work] = found
+        return found
 
     def _downwards(self, backs: list[BackRun], between: Array | None) -> list[BackRun]:
         """The layer above first, whose gradient at its inputs is that at the outputs of the one below."""

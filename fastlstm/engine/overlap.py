@@ -10,7 +10,7 @@ from fastlstm.engine.workspace import rows_at_once
 from fastlstm_kernels.batch import chunk_begin
 from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.pack import blocks
-from fastlstm_kernels.threads import shares_units
+from fastlstm_kernels.threads import share_units
 
 NEAR = 1 << 19
 """Bytes of recurrent weights that stay in a core's second-level cache."""
@@ -66,4 +66,4 @@ def independent_pays(batch: int, size: int, dtype: numpy.dtype[Any], workers: in
     """Whether two layers of the same work are done sooner by a worker for each than by all workers, one by one."""
     if workers <= 2:
         return bool(workers == 1 or GATES * size * size * dtype.itemsize <= NEAR)
-    return batch < workers and not shares_units(batch, size, blocks(size, dtype), workers)
+    return batch < workers and not share_units(batch, size, blocks(size, dtype), workers)

@@ -70,11 +70,14 @@ One sequence, a step by one worker and by two: 32 hidden units 0.31 µs and 0.33
 """
 
 
-@jit()
-def shares_units(batch: int, size: int, blocks: int, workers: int) -> bool:
-    """Whether workers share the units of each step, rather than the sequences."""
+def share_units(batch: int, size: int, blocks: int, workers: int) -> bool:
+    """Whether workers share the units of each step, rather than the sequences; for Python, not compiled."""
     work = 4 * batch * size * size // workers
     return workers == 1 or (blocks >= workers and work >= LONG_STEP)
+
+
+shares_units = jit(device=True)(share_units)
+"""The same for kernels."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -1,0 +1,128 @@
+"""How many workers the calls of a plan use: what has turned out to be fastest, on this machine and in this company.
+
+Results are bitwise the same for any number of workers, so that trying costs time only. The first calls try each
+candidate in turn. Later ones use the best, and now and then another, as seldom as what was lost by it allows. Where a
+call takes much longer than usual, the system has put a thread aside for another process, and the others wait for it:
+then fewer workers do the work for a while.
+"""
+
+from collections.abc import Callable
+
+TRIES = 3
+"""Calls of a candidate before it is judged."""
+
+COST = 0.02
+"""Share of the time that may be lost by trying."""
+
+CALLS = 200
+"""Calls, at least, from one try of another number to the next."""
+
+BETTER = 0.97
+"""Share of the usual time that another number must stay below to be used from then on."""
+
+STALL = 1e-3
+"""Seconds above the usual that are a thread waiting for its turn, and no noise: schedulers give turns of 1 to 16 ms."""
+
+SLOW = 2.5
+"""Times the usual that a stalled call takes at least."""
+
+RECENT = 16
+"""Calls, about, that a usual time is the mean of."""
+
+
+def candidates(most: int) -> list[int]:
+    """1, 2, 4, … and `most`."""
+    powers = [1 << k for k in range(most.bit_length())]
+    return powers if powers[-1] == most else [*powers, most]
+
+
+class Choice:
+    """Of the number of workers, for calls that always do the same work.
+
+    Parameters
+    ----------
+    shares : callable
+        ``shares(workers)``: whether all of so many get some of it, as far as is known beforehand.
+    """
+
+    _best: int
+    _queue: list[int]  # what the next calls use, to learn or to try
+    _learns: bool
+
+    def __init__(self, shares: Callable[[int], bool]) -> None:
+        self._shares = shares
+        self._spent = self._next_try = 0.0
+        self._begin(1)
+
+    def workers(self, most: int) -> int:
+        """How many the next call uses, of at most `most`, 2 or more; `took` is told afterwards how long it took."""
+        if most != self._most:
+            self._begin(most)
+        return self._queue[0] if self._queue else self._best
+
+    def took(self, seconds: float) -> None:
+        """The time of the call that `workers` gave the number for."""
+        self._spent += seconds
+        if self._learns:
+            self._learn(seconds)
+            return
+        usual = self._usual[self._best]
+        stalled = seconds > max(SLOW * usual, usual + STALL)
+        if self._queue:
+            self._judge(seconds, usual, stalled)
+        elif stalled and self._best > 1:
+            self._best = max(n for n in self._every if n < self._best)
+            self._wait(seconds - usual)
+        else:
+            self._usual[self._best] += (min(seconds, SLOW * usual) - usual) / RECENT
+            if self._spent > self._next_try:
+                self._try()
+
+    def _begin(self, most: int) -> None:
+        """Learn anew, as there are other numbers than before. What seems best comes first."""
+        self._most, self._every = most, candidates(most)
+        self._best = next((n for n in reversed(self._every) if n > 1 and self._shares(n)), most)
+        others = [n for n in reversed(self._every) if n != self._best]
+        self._queue, self._learns = TRIES * [self._best, *others], True
+        self._order = [*others, self._best]  # the number that was tried longest ago first
+        self._usual: dict[int, float] = {}  # seconds of a call with each number
+        self._times: list[float] = []  # of the calls of a try
+        self._spent = self._next_try = 0.0
+
+    def _learn(self, seconds: float) -> None:
+        """Each number has the shortest of its calls, for the first ones meet new memory and new code."""
+        n = self._queue.pop(0)
+        least = min(self._usual.values(), default=seconds)
+        if n in self._usual and n > 1 and seconds > max(SLOW * least, least + STALL):
+            self._queue, self._usual[n] = [k for k in self._queue if k != n], seconds
+        else:
+            self._usual[n] = min(seconds, self._usual.get(n, seconds))
+        if not self._queue:
+            self._best = min(self._every, key=self._usual.__getitem__)
+            self._learns = False
+            self._wait(0)
+
+    def _try(self) -> None:
+        """Let the number that was tried longest ago have the next calls."""
+        n = next(n for n in self._order if n != self._best)
+        self._order.remove(n)
+        self._order.append(n)
+        self._queue, self._times = TRIES * [n], []
+
+    def _judge(self, seconds: float, usual: float, stalled: bool) -> None:
+        """A call of a try: its number is used from now on if its calls are shorter than usual."""
+        n = self._queue.pop(0)
+        self._times.append(seconds)
+        if stalled:
+            self._queue = []
+        if self._queue:
+            return
+        lost = sum(self._times) - len(self._times) * usual
+        mean = sum(self._times) / len(self._times)
+        if mean < BETTER * usual:
+            self._best, self._usual[n] = n, mean
+        self._wait(lost)
+
+    def _wait(self, lost: float) -> None:
+        """Until so much time has been spent that what was lost is a small share of it."""
+        self._next_try = self._spent + max(lost / COST, CALLS * self._usual[self._best])
