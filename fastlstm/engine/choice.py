@@ -36,6 +36,11 @@ def candidates(most: int) -> list[int]:
     return powers if powers[-1] == most else [*powers, most]
 
 
+def _stalled(seconds: float, usual: float) -> bool:
+    """Whether a call has waited for a thread that had been put aside."""
+    return seconds > max(SLOW * usual, usual + STALL)
+
+
 class Choice:
     """Of the number of workers, for calls that always do the same work.
 
@@ -51,7 +56,6 @@ class Choice:
 
     def __init__(self, shares: Callable[[int], bool]) -> None:
         self._shares = shares
-        self._spent = self._next_try = 0.0
         self._begin(1)
 
     def workers(self, most: int) -> int:
@@ -67,7 +71,7 @@ class Choice:
             self._learn(seconds)
             return
         usual = self._usual[self._best]
-        stalled = seconds > max(SLOW * usual, usual + STALL)
+        stalled = _stalled(seconds, usual)
         if self._queue:
             self._judge(seconds, usual, stalled)
         elif stalled and self._best > 1:
@@ -93,7 +97,7 @@ class Choice:
         """Each number has the shortest of its calls, for the first ones meet new memory and new code."""
         n = self._queue.pop(0)
         least = min(self._usual.values(), default=seconds)
-        if n in self._usual and n > 1 and seconds > max(SLOW * least, least + STALL):
+        if n in self._usual and n > 1 and _stalled(seconds, least):
             self._queue, self._usual[n] = [k for k in self._queue if k != n], seconds
         else:
             self._usual[n] = min(seconds, self._usual.get(n, seconds))

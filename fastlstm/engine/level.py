@@ -1,6 +1,6 @@
 """What runs together: one layer in one direction; both directions of one; or a layer and the one above it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -64,18 +64,14 @@ class Level:
                 x = self._handed(runs[0].hidden[direction.batch.batch :], between) if self.chained and k else inputs[k]
                 mask = masks[k] if masks else None
                 runs.append(direction.forward(x, states[k], mask, hidden if k else None, reuse))
-        most = useful(self._n_threads, self._flops)
-        if most == 1:
-            self._run_forward(runs, between, 1)
+        if len(runs) == 1:
+            self._chosen("forward", self._flops, kernels.layer_forward, *runs[0])
         else:
-            choice = self._choice("forward")
-            workers, begin = choice.workers(most), perf_counter()
-            self._run_forward(runs, between, workers)
-            choice.took(perf_counter() - begin)
+            self._chosen("forward", self._flops, self._run_forward, runs, between)
         return runs
 
     def _run_forward(self, runs: list[Run], between: Array | None, workers: int) -> None:
-        if len(runs) == 2 and self._overlaps(workers):
+        if self._overlaps(workers):
             first, second = runs
             kernels.forward_pair(
                 tuple(first), tuple(second), self._schedule(), self.chained, self._between(between), workers
@@ -107,14 +103,8 @@ class Level:
         if truncate is not None:
             steps = self.directions[0].batch.duration
             truncate = None if truncate >= (-(-steps // stride) - 1) * stride else truncate
-        most = useful(self._n_threads, 2 * self._flops)
-        if most == 1:
-            self._run_backward(recorded, deltas, truncate, stride, between, 1)
-        else:
-            choice = self._choice((truncate, stride))
-            workers, begin = choice.workers(most), perf_counter()
-            self._run_backward(recorded, deltas, truncate, stride, between, workers)
-            choice.took(perf_counter() - begin)
+        work = recorded, deltas, truncate, stride, between
+        self._chosen((truncate, stride), 2 * self._flops, self._run_backward, *work)
 
     def _run_backward(
         self, recorded: Sequence[Recorded], deltas: Sequence[Arrays], truncate: int | None, stride: int,
@@ -136,24 +126,32 @@ class Level:
                 tuple(first), tuple(second), self._schedule(), self.chained, self._between(between), workers
             )
             return
-        order = self.directions[::-1] if self.chained else self.directions
-        for direction, back in zip(order, backs, strict=True):
+        for direction, back in zip(self.directions, backs, strict=True):
             if truncate is None:
                 kernels.layer_backward(*back, workers)
             else:
                 back, window = direction.window(back, truncate, stride, workers)
                 kernels.layer_truncated_backward(*back, window, workers)
 
+    def _chosen(self, work: Any, flops: int, run: Callable[..., None], *arguments: Any) -> None:
+        """``run(*arguments, workers)``, with as many as have turned out to be fastest for `work`."""
+        most = useful(self._n_threads, flops)
+        if most == 1:
+            run(*arguments, 1)
+            return
+        choice = self._choices.get(work) or self._choice(work)
+        workers, begin = choice.workers(most), perf_counter()
+        run(*arguments, workers)
+        choice.took(perf_counter() - begin)
+
     def _choice(self, work: Any) -> Choice:
         """Of the workers for some work, which has always the same steps."""
-        found = self._choices.get(work)
-        if found is None:
-            first = self.directions[0]
-            batch, size, count = first.batch.batch, first.size, blocks(first.size, first.dtype)
-            # Sequences or units for each; without `self`, as a circle of references would hold its arrays.
-            found = Choice(lambda workers: batch >= workers or share_units(batch, size, count, workers))
-            self._choices[work] = found
-        return found
+        first = self.directions[0]
+        batch, size, count = first.batch.batch, first.size, blocks(first.size, first.dtype)
+        # Sequences or units for each; without `self`, as a circle of references would hold its arrays.
+        choice = Choice(lambda workers: batch >= workers or share_units(batch, size, count, workers))
+        self._choices[work] = choice
+        return choice
 
     def _downwards(self, backs: list[BackRun], between: Array | None) -> list[BackRun]:
         """The layer above first, whose gradient at its inputs is that at the outputs of the one below."""
@@ -162,10 +160,8 @@ class Level:
         return [above, below._replace(deltas=tuple(Deltas(*below.deltas)._replace(d_y=d_y)))]
 
     def _overlaps(self, workers: int) -> bool:
-        if self.chained or len(self.directions) == 1:
-            return self.chained
         first = self.directions[0]
-        return overlap.independent_pays(first.batch.batch, first.size, first.dtype, workers)
+        return self.chained or overlap.independent_pays(first.batch.batch, first.size, first.dtype, workers)
 
     def _schedule(self) -> Array:
         if self._turns is None:

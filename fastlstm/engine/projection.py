@@ -15,16 +15,27 @@ from fastlstm.engine.batch import Batch
 from fastlstm.engine.direction import Arrays, Direction, Recorded, Run
 from fastlstm.engine.level import Level
 from fastlstm.engine.linear import linear, linear_gradients
-from fastlstm.engine.workspace import empty
+from fastlstm.engine.workspace import empty, workspace
 from fastlstm_kernels import structs
 
 
-def fold(weights: Arrays, projection: Array, n_threads: int | None) -> Arrays:
-    """Weights of the ordinary layer over inputs and an initial r; see `fastlstm_kernels.structs.Weights`."""
+def fold(weights: Arrays, projection: Array, n_threads: int | None, w: Array, u: Array) -> Arrays:
+    """Weights of the ordinary layer over inputs and an initial r; see `fastlstm_kernels.structs.Weights`.
+
+    Parameters
+    ----------
+    weights : tuple
+        `structs.Weights` of the layer with a projection.
+    projection : (P, H) array
+    n_threads : int or None
+        At most so many threads.
+    w, u : (4 H, input + P) and (4 H, H) arrays
+        Written: the new W and U.
+    """
     whole = structs.Weights(*weights)
-    product = numpy.empty((len(whole.u), projection.shape[1]), whole.u.dtype)
-    linear(whole.u, numpy.ascontiguousarray(projection.T), product, n_threads)
-    return tuple(whole._replace(w=numpy.concatenate([whole.w, whole.u], axis=1), u=product))
+    linear(whole.u, numpy.ascontiguousarray(projection.T), u, n_threads)
+    numpy.concatenate([whole.w, whole.u], axis=1, out=w)
+    return tuple(whole._replace(w=w, u=u))
 
 
 class Projected(NamedTuple):
@@ -60,16 +71,31 @@ class ProjectedLevel:
 
     def __init__(self, layers: Sequence[Projected], batch: Batch, record: bool, n_threads: int | None) -> None:
         self._layers, self._batch, self._record, self._n_threads = list(layers), batch, record, n_threads
+        directions = []
+        for k in range(len(self._layers)):
+            weights, gradients = self._fold(k)
+            directions.append(Direction(weights, gradients, batch, record, "_reverse" * k))
+        self._level = Level(directions, False, n_threads)
+
+    def _fold(self, k: int) -> tuple[Arrays, Arrays]:
+        """Weights of the ordinary layer of a direction, and gradients of its own that are zero; working arrays."""
+        layer = self._layers[k]
+        whole = structs.Weights(*layer.weights)
+        (rows, inputs), (outputs, size), dtype = whole.w.shape, layer.projection.shape, whole.w.dtype
+        wide, square = (rows, inputs + outputs), (rows, size)
+        w, u, d_w, d_u = (
+            workspace.array(f"folded_{name}{k}", shape, dtype)
+            for name, shape in (("w", wide), ("u", square), ("d_w", wide), ("d_u", square))
+        )
+        d_w[...], d_u[...] = 0, 0
+        gradients = d_w, d_u, numpy.zeros_like(whole.b_ih), whole.b_ih[:0]
+        return fold(layer.weights, layer.projection, self._n_threads, w, u), gradients
 
     def _folded(self) -> Level:
-        """The ordinary layers, with gradients of their own that are zero."""
-        directions = []
-        for k, layer in enumerate(self._layers):
-            weights = fold(layer.weights, layer.projection, self._n_threads)
-            whole = structs.Weights(*weights)
-            gradients = tuple(numpy.zeros_like(a) for a in (whole.w, whole.u, whole.b_ih, whole.b_ih[:0]))
-            directions.append(Direction(weights, gradients, self._batch, self._record, "_reverse" * k))
-        return Level(directions, False, self._n_threads)
+        """The ordinary layers, with the weights of today."""
+        for k, direction in enumerate(self._level.directions):
+            direction.weights, direction.gradients = self._fold(k)
+        return self._level
 
     def forward(self, inputs: Sequence[Array], states: Sequence[Arrays]) -> tuple[list[Array], list[Run]]:
         """Outputs (N, P) of each direction, and its run if recorded; the arguments are those of `Level.forward`."""

@@ -94,9 +94,11 @@ class ProjectedLevel(Level):
     """A layer with a projection; see `fastlstm.engine.projection`, whose steps these are, bit for bit."""
 
     def __init__(self, weights: Arrays, projection: Array, batch_size: int, n_threads: int | None) -> None:
-        super().__init__(fold(weights, projection, n_threads), batch_size, n_threads)
         size, dtype = len(projection), projection.dtype
-        self._inputs, self._projection = Weights(*weights).w.shape[1], projection
+        rows, self._inputs = Weights(*weights).w.shape
+        w, u = numpy.empty((rows, self._inputs + size), dtype), numpy.empty((rows, projection.shape[1]), dtype)
+        super().__init__(fold(weights, projection, n_threads, w, u), batch_size, n_threads)
+        self._projection = projection
         self._bias = numpy.zeros(size, dtype)
         self._both = numpy.zeros((batch_size, self._inputs + size), dtype)
         self._projected = numpy.zeros((2, batch_size, size), dtype)

@@ -7,8 +7,8 @@ import numpy
 import pytest
 
 from fastlstm import nn
+from fastlstm.engine import level
 from fastlstm.engine.choice import CALLS, COST, TRIES, Choice, candidates
-from fastlstm.engine.level import Level
 from fastlstm_kernels.simd import lanes
 
 
@@ -111,18 +111,18 @@ def test_other_limits_are_learnt_anew():
 def test_a_layer_uses_what_was_fastest(monkeypatch):
     """And its results do not tell how many it was."""
     monkeypatch.setattr("fastlstm.engine.cores.SHARE", 1)
-    used, forward = [], Level._run_forward
+    used, forward = [], level.kernels.layer_forward
 
-    def noted(self, runs, between, workers):
-        used.append(workers)
-        forward(self, runs, between, workers)
+    def noted(*arguments):
+        used.append(arguments[-1])
+        forward(*arguments)
 
-    monkeypatch.setattr(Level, "_run_forward", noted)
+    monkeypatch.setattr(level.kernels, "layer_forward", noted)
     slow = {1: 1e-4, 2: 5e-5, 3: 2e-4}
     times = (value for _ in repeat(None) for value in [lambda: 0.0, lambda: slow[used[-1]]])
     monkeypatch.setattr("fastlstm.engine.level.perf_counter", lambda: next(times)())
-    layer, x = nn.LSTM(3, 40, seed=0, n_threads=3), numpy.ones((4, 5, 3), numpy.float32)
-    outputs = [layer(x)[0] for _ in range(TRIES * 3 + 20)]
+    lstm, x = nn.LSTM(3, 40, seed=0, n_threads=3), numpy.ones((4, 5, 3), numpy.float32)
+    outputs = [lstm(x)[0] for _ in range(TRIES * 3 + 20)]
     assert set(used[: 3 * TRIES]) == {1, 2, 3}
     assert set(used[3 * TRIES :]) == {2}
     for output in outputs:
@@ -132,12 +132,12 @@ def test_a_layer_uses_what_was_fastest(monkeypatch):
 def test_a_sequence_is_shared_by_as_many_as_have_units(monkeypatch):
     """The first guess for 128 units on 16 cores, where 8 vectors of units are too few for all."""
     monkeypatch.setattr("fastlstm.engine.cores._count", lambda: 16)
-    first, run = [], Level._run_forward
+    first, forward = [], level.kernels.layer_forward
 
-    def noted(self, runs, between, workers):
-        first.append(workers)
-        run(self, runs, between, 1)
+    def noted(*arguments):
+        first.append(arguments[-1])
+        forward(*arguments[:-1], 1)
 
-    monkeypatch.setattr(Level, "_run_forward", noted)
-    nn.LSTM(64, 128, seed=0)(numpy.ones((200, 1, 64), numpy.float32))
+    monkeypatch.setattr(level.kernels, "layer_forward", noted)
+    nn.LSTM(64, 128, seed=0)(numpy.ones((20, 1, 64), numpy.float32))
     assert 4 <= first[0] <= 128 // lanes(numpy.dtype(numpy.float32))
