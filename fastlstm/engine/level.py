@@ -161,7 +161,9 @@ class Level:
 
     def _overlaps(self, workers: int) -> bool:
         first = self.directions[0]
-        return self.chained or overlap.independent_pays(first.batch.batch, first.size, first.dtype, workers)
+        if self.chained or first.batch.duration == 1:
+            return self.chained
+        return overlap.independent_pays(first.batch.batch, first.size, first.dtype, workers)
 
     def _schedule(self) -> Array:
         if self._turns is None:

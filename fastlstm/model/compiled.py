@@ -149,7 +149,7 @@ class Compiled:
         z = workspace.array("z", tape.gates.shape, dtype)
         rows = layout.result("everything", (10, layout.batch.rows, direction.size), dtype)
         workers = useful(n_threads, 8 * layout.batch.rows * direction.inputs * direction.size)
-        kernels.preactivations(x, layout.batch.offsets, run.panels, z, tape.hidden, workers)
+        kernels.preactivations(x, layout.batch.offsets, run.panels, tape.hidden, z, workers)
         kernels.run_rows(z, tape.gates, tape.cells, tape.hidden, rows)
         *of_run, cells = layout.unpack_each(rows)
         return (*of_run, *layout.unpack_each(outputs), cells)

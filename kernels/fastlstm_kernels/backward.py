@@ -19,22 +19,29 @@ from fastlstm_kernels.tile import WIDTH, gate_rows, multiply, panel_range, panel
 
 
 @jit(device=True, inline=True)
-def into_hidden(dz: Array, at: int, rows: int, transposed: Array, first: int, last: int, d_h: Array, out: int) -> None:
-    """Gradient at the hidden states one step back: rows `out` on of `d_h` = dz[:, at:] U, panels first to last - 1.
-
-    Where U holds three gates, the "reference" gradient is asked for: the output gate's delta goes back as it is.
-    """
-    width, taken = dz.shape[2], (transposed.shape[1] - 1) // dz.shape[0]
+def output_deltas(dz: Array, at: int, rows: int, taken: int, first: int, last: int, d_h: Array, out: int) -> None:
+    """Where only so many elements of each panel of dz go through U, add the others to `d_h`; see `into_hidden`."""
+    width = dz.shape[2]
     vector = width // WIDTH
-    multiply(
-        gate_rows(dz, at, taken), rows, panel_range(transposed, ONE, first, last), dz.shape[0] * vector, ONE,
-        panel_rows(d_h, out),
-    )
     if taken < width:
         for p in range(first * WIDTH, min(last * WIDTH, dz.shape[0])):
             for r in range(rows):
                 for j in range(vector):
                     d_h[p // WIDTH, out + r, p % WIDTH * vector + j] += dz[p, at + r, taken + j]
+
+
+@jit(device=True, inline=True)
+def into_hidden(dz: Array, at: int, rows: int, transposed: Array, first: int, last: int, d_h: Array, out: int) -> None:
+    """Gradient at the hidden states one step back: rows `out` on of `d_h` = dz[:, at:] U, panels first to last - 1.
+
+    Where U holds three gates, the "reference" gradient is asked for: the output gate's delta goes back as it is.
+    """
+    taken, units = (transposed.shape[1] - 1) // dz.shape[0], dz.shape[0] * dz.shape[2] // WIDTH
+    multiply(
+        gate_rows(dz, at, taken), rows, panel_range(transposed, ONE, first, last), units, ONE,
+        panel_rows(d_h, out),
+    )
+    output_deltas(dz, at, rows, taken, first, last, d_h, out)
 
 
 @jit(device=True, inline=True)
@@ -51,7 +58,7 @@ def times_mask(mask: Array, row: int, rows: int, first: int, last: int, d_h: Arr
 
 
 @jit(device=True, inline=True)
-def _step_back(
+def step_back(
     t: int, rows: tuple[int, int], panels: tuple[int, int], chunk: tuple[int, int], codes: tuple[int, int],
     batch: Batch, tape: Tape, d_y: Array, scratch: Scratch,
 ) -> None:
@@ -93,7 +100,7 @@ def backward_turn(
     begin, offsets, dz, d_x, work = chunk[0], batch.offsets, scratch.dz, deltas.d_x, scratch.work[0]
     rows, panels = (ZERO, scratch.d_h.shape[1]), (ZERO, scratch.transposed_u.shape[0])
     for t in range(stop - 1, start - 1 if start > begin else begin - 2, -1):
-        _step_back(t, rows, panels, chunk, codes, batch, tape, deltas.d_y, scratch)
+        step_back(t, rows, panels, chunk, codes, batch, tape, deltas.d_y, scratch)
     first = offsets[begin]
     into_inputs(offsets[start] - first, offsets[stop] - first, first, dz, scratch.transposed_w, d_x, work)
     if start == begin:
@@ -116,7 +123,7 @@ def _backward_worker(
                 rows = (ZERO, sequences) if by_unit else span(part, workers, sequences)
                 units = span(part, workers, panels) if by_unit else (ZERO, panels)
                 for t in range(top, top - steps, -1):
-                    _step_back(t, rows, units, (begin, end), codes, batch, tape, deltas.d_y, scratch)
+                    step_back(t, rows, units, (begin, end), codes, batch, tape, deltas.d_y, scratch)
                 finish(sync, part, phase)
                 part = next_part(sync, worker, workers, phase)
             phase += 1

@@ -31,12 +31,39 @@ PIPELINED = 16
 
 
 @jit(device=True, inline=True)
-def _add_inputs(x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int) -> None:
+def add_inputs(x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int) -> None:
     """What some rows of the inputs send to panels first to last - 1 of the gates, biases included."""
     multiply(
         matrix_rows(x, row), rows, panel_range(panels, ONE, first, last), last * panels.shape[2], ONE,
         panel_rows(z, at),
     )
+
+
+def _cells(
+    v: Backend, code_g: Any, code_c: Any, rows: Any, first: Any, last: Any, size: Any, z: Any, z_panel: Any,
+    c_prev: Any, c: Any, c_panel: Any, h: Any,
+) -> None:
+    """What follows the sums of a step, for some rows and panels first to last - 1; places as for `step_tiles`."""
+
+    def of_panel(k: Any) -> list[Any]:
+        p = first + k
+        unit = p * v.lanes
+        cell_forward(
+            v, code_g, code_c, rows, size - unit, z + p * z_panel, c_prev + p * c_panel, c + p * c_panel, h + unit,
+            size,
+        )
+        return []
+
+    v.repeat(last - first, [], of_panel)
+
+
+@operation
+def cells_of_panels(
+    v: Backend, code_g: Int, code_c: Int, rows: Int, first: Int, last: Int, size: Int, z: Pointer, z_panel: Int,
+    c_prev: Pointer, c: Pointer, c_panel: Int, h: Pointer,
+) -> None:
+    """`_cells`, for kernels."""
+    _cells(v, code_g, code_c, rows, first, last, size, z, z_panel, c_prev, c, c_panel, h)
 
 
 def step_tiles(
@@ -70,17 +97,8 @@ def step_tiles(
             each_tile(v, rows, of_tile)
             return []
 
-        def cells_of_panel(k: Any) -> list[Any]:
-            p = start + k
-            unit = p * v.lanes
-            cell_forward(
-                v, code_g, code_c, rows, size - unit, z + p * z_panel, c_prev + p * c_panel, c + p * c_panel, h + unit,
-                size,
-            )
-            return []
-
         v.repeat(count, [], product_of_panel)
-        v.repeat(count, [], cells_of_panel)
+        _cells(v, code_g, code_c, rows, start, start + count, size, z, z_panel, c_prev, c, c_panel, h)
         return []
 
     v.repeat(v.quotient(last - first + (group - 1), group), [], of_group)
@@ -99,12 +117,24 @@ def _step_panels(
 
 
 @jit(device=True, inline=True)
+def mask_rows(tape: Tape, row: int, rows: int, here: int, first: int, last: int) -> None:
+    """What the next step takes of units of panels first to last - 1 of sequences from `row` on, at rows from `here`."""
+    mask, hidden, size, vector = tape.mask, tape.hidden, tape.hidden.shape[1], tape.cells.shape[2]
+    if mask.shape[0]:
+        unit, place = first * vector, here * size + first * vector
+        times_rows(
+            rows, min(size, last * vector) - unit, hidden, place, size, mask, row * size + unit, size, tape.h_in, place,
+            size,
+        )
+
+
+@jit(device=True, inline=True)
 def _step(
     t: int, row: int, rows: int, first: int, last: int, record: bool, packed: Packed, batch: Batch, tape: Tape, at: int
 ) -> None:
     """One step of some sequences and panels, whose inputs have been added into the gates, from row `at` on."""
-    panels, offsets, z, cells, hidden, h_in, mask = (
-        packed.panels, batch.offsets, tape.gates, tape.cells, tape.hidden, tape.h_in, tape.mask
+    panels, offsets, z, cells, hidden, h_in = (
+        packed.panels, batch.offsets, tape.gates, tape.cells, tape.hidden, tape.h_in
     )
     inputs, size, width, vector = batch.x.shape[1], hidden.shape[1], panels.shape[2], cells.shape[2]
     sequences = hidden.shape[0] - offsets[-1]
@@ -115,11 +145,7 @@ def _step(
         panels.shape[1] * width, z, at * width, z.shape[1] * width, cells, c_prev * vector, cells, c * vector,
         cells.shape[1] * vector, hidden, here * size,
     )
-    if mask.shape[0]:
-        unit, place = first * vector, here * size + first * vector
-        times_rows(
-            rows, min(size, last * vector) - unit, hidden, place, size, mask, row * size + unit, size, h_in, place, size
-        )
+    mask_rows(tape, row, rows, here, first, last)
 
 
 @jit(device=True, inline=True)
@@ -132,7 +158,7 @@ def _by_sequence(worker: int, workers: int, record: bool, packed: Packed, batch:
         if rows <= 0:
             break
         at = row + offsets[t] if record else row
-        _add_inputs(batch.x, row + offsets[t], rows, panels, ZERO, panels.shape[0], tape.gates, at)
+        add_inputs(batch.x, row + offsets[t], rows, panels, ZERO, panels.shape[0], tape.gates, at)
         _step(t, row, rows, ZERO, panels.shape[0], record, packed, batch, tape, at)
 
 
@@ -159,7 +185,7 @@ def forward_by_unit(
             first, last = span(part, workers, panels.shape[0])
             if new_group:
                 count = offsets[end] - offsets[begin]
-                _add_inputs(batch.x, offsets[begin], count, panels, first, last, tape.gates, offsets[begin] - origin)
+                add_inputs(batch.x, offsets[begin], count, panels, first, last, tape.gates, offsets[begin] - origin)
             _step(t, ZERO, rows, first, last, record, packed, batch, tape, offsets[t] - origin)
             finish(sync, part, t - start)
             part = next_part(sync, worker, workers, t - start)
@@ -215,35 +241,3 @@ def forward(
     """
     batch = Batch(x, offsets, offsets[:0], offsets[:0])
     run_forward(Packed(panels, code_g, code_c), batch, Tape(gates, cells, hidden, h_in, mask), record, workers)
-
-
-@jit()
-def preactivations(x: Array, offsets: Index, panels: Array, z: Array, hidden: Array, workers: int) -> None:
-    """The gates' pre-activations of a run whose hidden states are known, bit for bit those of the run.
-
-    Parameters
-    ----------
-    x, offsets, panels, hidden, workers
-        As for `forward`, which has filled `hidden`.
-    z : (units / lanes rounded up, N, 4 lanes) array
-        Written.
-
-    Notes
-    -----
-    8 N H (input + H) flops.
-    """
-    share(_preactivations_worker, (x, offsets, panels, z, hidden), workers)
-
-
-@jit(device=True)
-def _preactivations_worker(
-    worker: int, workers: int, x: Array, offsets: Index, panels: Array, z: Array, hidden: Array
-) -> None:
-    batch = hidden.shape[0] - offsets[-1]
-    first, last = span(worker, workers, panels.shape[0])
-    _add_inputs(x, ZERO, offsets[-1], panels, first, last, z, ZERO)
-    for t in range(offsets.shape[0] - 1):
-        multiply(
-            matrix_rows(hidden, previous_row(offsets, batch, t)), offsets[t + 1] - offsets[t],
-            panel_range(panels, 1 + x.shape[1], first, last), last * panels.shape[2], ZERO, panel_rows(z, offsets[t]),
-        )

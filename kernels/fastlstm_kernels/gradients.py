@@ -82,8 +82,18 @@ def _gather(
 
 
 @jit(device=True)
+def is_reached(dz: Array, row: int) -> bool:
+    """Whether an error reaches a row: else its dz are all -0."""
+    for p in range(dz.shape[0]):
+        for j in range(dz.shape[2]):
+            if dz[p, row, j] != 0 or math.copysign(1.0, dz[p, row, j]) > 0:
+                return True
+    return False
+
+
+@jit(device=True)
 def _leave_out(dz: Array, at: int, rows: int, columns: int, scratch: Array) -> None:
-    """Put zeros in place of rows that no error reaches, whose dz are all -0, if what was gathered is not all finite.
+    """Put zeros in place of rows that no error reaches, if what was gathered is not all finite.
 
     They may be padding, and 0 · NaN is NaN.
     """
@@ -93,11 +103,7 @@ def _leave_out(dz: Array, at: int, rows: int, columns: int, scratch: Array) -> N
     if total == 0:
         return
     for k in range(rows):
-        reached = False
-        for p in range(dz.shape[0]):
-            for j in range(dz.shape[2]):
-                reached |= dz[p, at + k, j] != 0 or math.copysign(1.0, dz[p, at + k, j]) > 0
-        if not reached:
+        if not is_reached(dz, at + k):
             scratch[k * GROUP : k * GROUP + columns] = 0
 
 

@@ -9,6 +9,8 @@ from fastlstm_kernels.jit import jit
 from fastlstm_kernels.pack import add_from_panels, pack_biased, transpose
 from fastlstm_kernels.structs import Batch, Deltas, Gradients, Packed, Scratch, States, Tape, Weights, Window
 from fastlstm_kernels.truncated import run_truncated
+from fastlstm_kernels.unpacked import is_unpacked, run_unpacked
+from fastlstm_kernels.unpacked_back import is_unpacked_back, run_unpacked_back
 
 
 @jit(device=True)
@@ -37,9 +39,8 @@ def from_vectors(vectors: Array, lines: Index, places: Index, states: Array, lay
 
 
 @jit(device=True)
-def enter(weights: Weights, batch: Batch, states: States, tape: Tape, panels: Array, workers: int) -> None:
-    """Pack the weights, and take the initial states."""
-    pack_biased(weights.w, weights.u, weights.b_ih, weights.b_hh, weights.order, panels, workers)
+def enter(batch: Batch, states: States, tape: Tape) -> None:
+    """Take the initial states."""
     places, hidden, h_in, mask, h_0 = batch.places, tape.hidden, tape.h_in, tape.mask, states.h_0
     for k in range(places.shape[0]):
         for j in range(hidden.shape[1]):
@@ -71,7 +72,7 @@ def layer_forward(
     weights, batch, states, tape : tuples
         See `structs.Weights`, `Batch`, `States` and `Tape`.
     panels : array of `pack.panels_shape`
-        Overwritten: the packed weights.
+        Overwritten: the packed weights, or what `unpacked.run_unpacked` leaves.
     record : bool
         Whether all that the way back needs is kept.
     workers : int
@@ -82,16 +83,25 @@ def layer_forward(
     8 N H (input + H) flops; each step reads the weights once, or once per worker.
     """
     layer, rows, given, run = Weights(*weights), Batch(*batch), States(*states), Tape(*tape)
-    enter(layer, rows, given, run, panels, workers)
-    run_forward(Packed(panels, layer.code_g, layer.code_c), rows, run, record, workers)
+    enter(rows, given, run)
+    if is_unpacked(rows.offsets, panels):
+        run_unpacked(layer, rows, run, panels, record, workers)
+    else:
+        pack_biased(layer.w, layer.u, layer.b_ih, layer.b_hh, layer.order, panels, workers)
+        run_forward(Packed(panels, layer.code_g, layer.code_c), rows, run, record, workers)
     leave(rows, given, run, record)
 
 
 @jit(device=True)
-def enter_back(weights: Weights, places: Index, deltas: Deltas, scratch: Scratch, workers: int) -> None:
-    """Pack the weights for the way back, and take the gradients at the final states."""
+def pack_back(weights: Weights, scratch: Scratch, workers: int) -> None:
+    """Pack the weights for the way back."""
     transpose(weights.u, weights.order, scratch.transposed_u, workers)
     transpose(weights.w, weights.order, scratch.transposed_w, workers)
+
+
+@jit(device=True)
+def enter_back(places: Index, deltas: Deltas, scratch: Scratch) -> None:
+    """Take the gradients at the final states."""
     into_vectors(deltas.d_h_n, deltas.layer, places, scratch.d_h)
     into_vectors(deltas.d_c_n, deltas.layer, places, scratch.d_c)
     if deltas.d_y.shape[0] == 0:
@@ -99,16 +109,10 @@ def enter_back(weights: Weights, places: Index, deltas: Deltas, scratch: Scratch
 
 
 @jit(device=True)
-def leave_back(
-    order: Index, places: Index, deltas: Deltas, gradients: Gradients, d_h: Array, d_c: Array, d_panels: Array,
-    workers: int,
-) -> None:
-    """Give the gradients at the initial states, and add those of the weights."""
+def leave_back(places: Index, deltas: Deltas, d_h: Array, d_c: Array) -> None:
+    """Give the gradients at the initial states."""
     from_vectors(d_h, places[:0], places, deltas.d_h_0, deltas.layer)
     from_vectors(d_c, places[:0], places, deltas.d_c_0, deltas.layer)
-    add_from_panels(
-        d_panels, order, gradients.d_w, gradients.d_u, gradients.d_b_ih, gradients.d_b_hh, workers
-    )
 
 
 @jit()
@@ -130,10 +134,17 @@ def layer_backward(
     -----
     16 N H (input + H) flops.
     """
-    layer, rows, delta, work = Weights(*weights), Batch(*batch), Deltas(*deltas), Scratch(*scratch)
-    enter_back(layer, rows.places, delta, work, workers)
-    run_backward((layer.code_g, layer.code_c), rows, Tape(*tape), delta, work, workers)
-    leave_back(layer.order, rows.places, delta, Gradients(*gradients), work.d_h, work.d_c, work.d_panels, workers)
+    layer, rows, run, delta, out, work = (
+        Weights(*weights), Batch(*batch), Tape(*tape), Deltas(*deltas), Gradients(*gradients), Scratch(*scratch)
+    )
+    enter_back(rows.places, delta, work)
+    if is_unpacked_back(rows, run.h_in, work.work):
+        run_unpacked_back(layer, rows, run, delta, out, work, workers)
+    else:
+        pack_back(layer, work, workers)
+        run_backward((layer.code_g, layer.code_c), rows, run, delta, work, workers)
+        add_from_panels(work.d_panels, layer.order, out, workers)
+    leave_back(rows.places, delta, work.d_h, work.d_c)
 
 
 @jit(device=True)
@@ -165,9 +176,11 @@ def layer_truncated_backward(
     layer, rows, delta, work, turns = (
         Weights(*weights), Batch(*batch), Deltas(*deltas), Scratch(*scratch), Window(*window)
     )
-    enter_back(layer, rows.places, delta, work, workers)
+    pack_back(layer, work, workers)
+    enter_back(rows.places, delta, work)
     there = rows.offsets[1] - rows.offsets[0]
     _begin(work.d_h, there, turns.d_h_0)
     _begin(work.d_c, there, turns.d_c_0)
     run_truncated((layer.code_g, layer.code_c), rows, Tape(*tape), delta, work, turns, workers)
-    leave_back(layer.order, rows.places, delta, Gradients(*gradients), turns.d_h_0, turns.d_c_0, work.d_panels, workers)
+    add_from_panels(work.d_panels, layer.order, Gradients(*gradients), workers)
+    leave_back(rows.places, delta, turns.d_h_0, turns.d_c_0)

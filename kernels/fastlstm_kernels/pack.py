@@ -22,6 +22,7 @@ from fastlstm_kernels.arrays import Array, Index
 from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import Backend, Int, Pointer, lanes, operation
+from fastlstm_kernels.structs import Gradients
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH
 
@@ -42,7 +43,7 @@ def transposed_shape(columns: int, size: int, dtype: Any, gates: int = GATES) ->
     return -(-columns // width), 1 + blocks(size, dtype) * gates * lanes(dtype), width
 
 
-def _transpose(v: Backend, vectors: list[Any]) -> list[Any]:
+def transposed(v: Backend, vectors: list[Any]) -> list[Any]:
     """The columns of a square of vectors; parts of 1, 2, 4 … lanes change places across the diagonal."""
     distance = 1
     while distance < v.lanes:
@@ -59,12 +60,12 @@ def _transpose(v: Backend, vectors: list[Any]) -> list[Any]:
 
 
 def _to_square(v: Backend, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
-    for k, column in enumerate(_transpose(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
+    for k, column in enumerate(transposed(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
         v.store(out + out_row * k, column)
 
 
 def _add_to_square(v: Backend, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
-    for k, column in enumerate(_transpose(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
+    for k, column in enumerate(transposed(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
         place = out + out_row * k
         v.store(place, v.load(place) + column)
 
@@ -120,6 +121,20 @@ def from_panel(
             w[row + j, k] += panels[p, first + k - begin, column + j]
 
 
+@jit(device=True, inline=True)
+def add_biases(b_ih: Array, b_hh: Array, order: Index, size: int, panels: Array, p: int) -> None:
+    """Row 0 of a panel: both biases of its units; without elements they are zero."""
+    vector = panels.shape[2] // WIDTH
+    units = min(vector, size - p * vector)
+    for g in range(GATES):
+        row, column = order[g] * size + p * vector, g * vector
+        for j in range(vector):
+            panels[p, 0, column + j] = b_ih[row + j] if j < min(units, b_ih.shape[0]) else 0
+        if b_hh.shape[0]:
+            for j in range(units):
+                panels[p, 0, column + j] += b_hh[row + j]
+
+
 @jit(device=True)
 def _pack_worker(
     worker: int, workers: int, w: Array, u: Array, b_ih: Array, b_hh: Array, order: Index, panels: Array
@@ -128,13 +143,9 @@ def _pack_worker(
     first, last = span(worker, workers, panels.shape[0])
     for p in range(first, last):
         units = min(vector, size - p * vector)
+        add_biases(b_ih, b_hh, order, size, panels, p)
         for g in range(GATES):
             row, column = order[g] * size + p * vector, g * vector
-            for j in range(vector):
-                panels[p, 0, column + j] = b_ih[row + j] if j < min(units, b_ih.shape[0]) else 0
-            if b_hh.shape[0]:
-                for j in range(units):
-                    panels[p, 0, column + j] += b_hh[row + j]
             to_panel(w, row, units, 0, w.shape[1], panels, p, 1, column)
             to_panel(u, row, units, 0, u.shape[1], panels, p, 1 + w.shape[1], column)
 
@@ -168,9 +179,8 @@ def pack_biased(w: Array, u: Array, b_ih: Array, b_hh: Array, order: Index, pane
 
 
 @jit(device=True)
-def _unpack_worker(
-    worker: int, workers: int, panels: Array, order: Index, d_w: Array, d_u: Array, d_b_ih: Array, d_b_hh: Array
-) -> None:
+def _unpack_worker(worker: int, workers: int, panels: Array, order: Index, gradients: Gradients) -> None:
+    d_w, d_u, d_b_ih, d_b_hh = gradients
     size, vector = d_u.shape[1], panels.shape[2] // WIDTH
     first, last = span(worker, workers, panels.shape[0])
     for p in range(first, last):
@@ -185,11 +195,9 @@ def _unpack_worker(
 
 
 @jit(device=True, inline=True)
-def add_from_panels(
-    panels: Array, order: Index, d_w: Array, d_u: Array, d_b_ih: Array, d_b_hh: Array, workers: int
-) -> None:
+def add_from_panels(panels: Array, order: Index, gradients: Gradients, workers: int) -> None:
     """Add gradients from panels to those of the weights, which `pack_biased` takes."""
-    share(_unpack_worker, (panels, order, d_w, d_u, d_b_ih, d_b_hh), workers)
+    share(_unpack_worker, (panels, order, gradients), workers)
 
 
 @jit(device=True)

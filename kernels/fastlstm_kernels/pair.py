@@ -14,7 +14,8 @@ from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
 from fastlstm_kernels.backward import backward_turn
 from fastlstm_kernels.forward import forward_by_unit
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.layer import enter, enter_back, leave, leave_back
+from fastlstm_kernels.layer import enter, enter_back, leave, leave_back, pack_back
+from fastlstm_kernels.pack import add_from_panels, pack_biased
 from fastlstm_kernels.phases import SYNC_LINE, finish, next_turn
 from fastlstm_kernels.rows import times_rows
 from fastlstm_kernels.structs import Batch, Deltas, Gradients, Packed, Scratch, States, Tape, Weights
@@ -37,7 +38,9 @@ def _hand_over(
 @jit(device=True)
 def _enter(run: Any, workers: int) -> None:
     weights, batch, states, tape, panels, _ = run
-    enter(Weights(*weights), Batch(*batch), States(*states), Tape(*tape), panels, workers)
+    layer = Weights(*weights)
+    pack_biased(layer.w, layer.u, layer.b_ih, layer.b_hh, layer.order, panels, workers)
+    enter(Batch(*batch), States(*states), Tape(*tape))
 
 
 @jit(device=True)
@@ -104,17 +107,17 @@ def forward_pair(first: Any, second: Any, turns: Index, chained: bool, between: 
 @jit(device=True)
 def _enter_back(run: Any, workers: int) -> None:
     weights, batch, _, deltas, _, scratch = run
-    enter_back(Weights(*weights), Batch(*batch).places, Deltas(*deltas), Scratch(*scratch), workers)
+    work = Scratch(*scratch)
+    pack_back(Weights(*weights), work, workers)
+    enter_back(Batch(*batch).places, Deltas(*deltas), work)
 
 
 @jit(device=True)
 def _leave_back(run: Any, workers: int) -> None:
     weights, batch, _, deltas, gradients, scratch = run
     work = Scratch(*scratch)
-    leave_back(
-        Weights(*weights).order, Batch(*batch).places, Deltas(*deltas), Gradients(*gradients), work.d_h, work.d_c,
-        work.d_panels, workers,
-    )
+    add_from_panels(work.d_panels, Weights(*weights).order, Gradients(*gradients), workers)
+    leave_back(Batch(*batch).places, Deltas(*deltas), work.d_h, work.d_c)
 
 
 @jit(device=True)

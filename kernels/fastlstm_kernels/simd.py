@@ -302,9 +302,10 @@ class Emitter:
         """A scalar condition as the integer 1 or 0, for `choose`."""
         return Value(self, self.builder.zext(condition.ir, _INT))
 
-    def least(self, a: Value, b: Value) -> Value:
+    def least(self, a: Value, b: Any) -> Value:
         """The lesser of two integers."""
-        return Value(self, self.builder.select(self.builder.icmp_signed("<", a.ir, b.ir), a.ir, b.ir))
+        other = self.like(b, _INT)
+        return Value(self, self.builder.select(self.builder.icmp_signed("<", a.ir, other), a.ir, other))
 
     def quotient(self, n: Value, divisor: Any) -> Value:
         """n // divisor, of integers that are not negative."""

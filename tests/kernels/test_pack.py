@@ -9,6 +9,7 @@ import pytest
 import fastlstm_kernels as kernels
 from fastlstm_kernels.pack import add_from_panels, panels_shape, transpose, transposed_shape
 from fastlstm_kernels.simd import lanes
+from fastlstm_kernels.structs import Gradients
 
 both = pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
 shapes = pytest.mark.parametrize(("inputs", "size"), [(1, 1), (3, 5), (17, 37), (40, 16)])
@@ -39,7 +40,7 @@ def transposed(matrix, order, panels, workers):
 
 @numba.njit
 def unpacked(panels, order, d_w, d_u, d_b, workers):
-    add_from_panels(panels, order, d_w, d_u, d_b, d_b[:0], workers)
+    add_from_panels(panels, order, Gradients(d_w, d_u, d_b, d_b[:0]), workers)
 
 
 def weights(rng, inputs, size, dtype):

@@ -57,9 +57,9 @@ def constants(text):
 
 
 def estimates(text):
-    """What a module's calls of `useful` take for their work, where that has a number in it."""
+    """What a module's calls of `useful`, and of what calls it, take for their work, where that has a number in it."""
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "useful":
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("useful", "_chosen"):
             work = node.args[1]
             if any(isinstance(part, ast.Constant) for part in ast.walk(work)):
                 yield ast.unparse(work)

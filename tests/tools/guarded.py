@@ -240,6 +240,8 @@ sizes = st.sampled_from([1, 3, 17, 37])
 @example(numpy.float32, 1, 3, 17, 3, [310], None, 1)  # products of more rows than go together
 @example(numpy.float64, 3, 1, 3, 1, [40] * 11, 3, 1)  # more windows and sequences than go together
 @example(numpy.float32, 2, 3, 17, 1, [37, 40, 2], 5, 4)  # windows that begin behind the end of a sequence
+@example(numpy.float32, 3, 37, 37, 3, [1], None, 1)  # one step, with weights that are not packed
+@example(numpy.float64, 2, 17, 24, 3, [1, 0, 1, 1], 1, 1)
 @example(numpy.float64, 1, 3, 131, 259, [3], 1, 1)  # dense layers of several pieces, both ways
 def check(
     dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None,

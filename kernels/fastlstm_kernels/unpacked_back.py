@@ -1,0 +1,159 @@
+"""One step back of a few rows, with the weights, and their gradients, as users have them.
+
+Bit for bit the sums of the way with packed ones: along the pre-activations by panel, gate and unit; each weight's
+gradient along the rows, then added.
+"""
+
+from typing import Any
+
+from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
+from fastlstm_kernels.backward import output_deltas, step_back, times_mask
+from fastlstm_kernels.gates import GATES
+from fastlstm_kernels.gradients import is_reached
+from fastlstm_kernels.jit import jit
+from fastlstm_kernels.rows import copy_rows, each_vector, load_at, store_at
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
+from fastlstm_kernels.structs import Batch, Deltas, Gradients, Scratch, Tape, Weights
+from fastlstm_kernels.threads import share, span
+from fastlstm_kernels.tile import WIDTH, flat
+from fastlstm_kernels.unpacked import is_step_of_few
+
+
+@jit(device=True, inline=True)
+def is_unpacked_back(batch: Batch, h_in: Array, work: Array) -> bool:
+    """Whether a way back takes weights, and gives their gradients, unpacked."""
+    columns = batch.x.shape[1] + h_in.shape[1]
+    return is_step_of_few(batch.offsets) and batch.offsets[1] * columns <= work.shape[1]
+
+
+@operation
+def _add_rows(
+    v: Backend, rows: Int, count: Int, columns: Int, d: Pointer, d_row: Int, w: Pointer, w_row: Int, out: Pointer,
+    out_row: Int,
+) -> None:
+    """out[r] += the sum over k of d[r, k] w[k]; `columns` of w, up to a panel's width, are there."""
+
+    def of(masks: list[Any]) -> Any:
+        def row(r: Any) -> list[Any]:
+            place, line = out + r * out_row, d + r * d_row
+
+            def step(k: Any, *sums: Any) -> list[Any]:
+                x, at = v.broadcast(line + k), w + k * w_row
+                return [v.fma(x, load_at(v, at + j * v.lanes, masks[j]), sums[j]) for j in range(WIDTH)]
+
+            sums = v.repeat(count, [v.load(place + j * v.lanes) for j in range(WIDTH)], step)
+            for j in range(WIDTH):
+                v.store(place + j * v.lanes, sums[j])
+            return []
+
+        return lambda: v.repeat(rows, [], row) and None
+
+    some = [v.first(columns - j * v.lanes) for j in range(WIDTH)]
+    v.choose(v.truth(columns >= WIDTH * v.lanes), {1: of([None] * WIDTH), 0: of(some)})
+
+
+@operation
+def _add_outer(
+    v: Backend, rows: Int, columns: Int, d: Pointer, d_row: Int, x: Pointer, x_row: Int, out: Pointer
+) -> None:
+    """out += the sum over r of d[r] x[r]."""
+
+    def step(offset: Any, mask: Any) -> None:
+        def add(r: Any, total: Any) -> list[Any]:
+            return [v.fma(v.broadcast(d + r * d_row), load_at(v, x + (r * x_row + offset), mask), total)]
+
+        (total,) = v.repeat(rows, [v.fill(0.0)], add)
+        store_at(v, out + offset, load_at(v, out + offset, mask) + total, mask)
+
+    each_vector(v, columns, step)
+
+
+@jit(device=True, inline=True)
+def _times_weights(
+    dz: Array, rows: int, w: Array, order: Index, gates: int, column: int, out: Array, at: int, out_row: int
+) -> None:
+    """Some columns of dz w, from `column` on, up to a panel's width, of the first `gates` gates."""
+    size, columns, width = w.shape[0] // GATES, w.shape[1], dz.shape[2]
+    vector = width // WIDTH
+    for r in range(rows):
+        for j in range(width):
+            out[at + r * out_row + j] = 0
+    for p in range(dz.shape[0]):
+        units = min(vector, size - p * vector)
+        for g in range(gates):
+            _add_rows(
+                rows, units, columns - column, dz, p * dz.shape[1] * width + g * vector, width, w,
+                (order[g] * size + p * vector) * columns + column, columns, out, at, out_row,
+            )
+
+
+@jit(device=True, inline=True)
+def _gather(x: Array, h_in: Array, rows: int, dz: Array, work: Array) -> None:
+    """Inputs and hidden states of each row into `work`; zeros where no error reaches it, for they may be padding."""
+    inputs, size = x.shape[1], h_in.shape[1]
+    for r in range(rows):
+        reached, at = is_reached(dz, r), r * (inputs + size)
+        for k in range(inputs):
+            work[at + k] = x[r, k] if reached else 0
+        for k in range(size):
+            work[at + inputs + k] = h_in[r, k] if reached else 0
+
+
+@jit(device=True, inline=True)
+def _add_gradients(dz: Array, rows: int, first: int, last: int, order: Index, work: Array, out: Gradients) -> None:
+    """Add the gradients of the weights of panels first to last - 1; `work` from `_gather`."""
+    d_w, d_u, width = out.d_w, out.d_u, dz.shape[2]
+    vector, inputs, size = width // WIDTH, d_w.shape[1], d_u.shape[1]
+    for p in range(first, last):
+        for g in range(GATES):
+            for j in range(min(vector, size - p * vector)):
+                row, at = order[g] * size + p * vector + j, p * dz.shape[1] * width + g * vector + j
+                _add_outer(rows, inputs, dz, at, width, work, ZERO, inputs + size, d_w, row * inputs)
+                _add_outer(rows, size, dz, at, width, work, inputs, inputs + size, d_u, row * size)
+                total = dz.dtype.type(0)
+                for r in range(rows):
+                    total += dz[p, r, g * vector + j]
+                for d_b in (out.d_b_ih, out.d_b_hh):
+                    if d_b.shape[0]:
+                        d_b[row] += total
+
+
+@jit(device=True)
+def _cells(
+    worker: int, workers: int, codes: tuple[int, int], batch: Batch, tape: Tape, d_y: Array, scratch: Scratch
+) -> None:
+    rows, panels = (ZERO, scratch.d_h.shape[1]), (ZERO, scratch.transposed_u.shape[0])
+    step_back(ZERO, rows, panels, (ZERO, ONE), codes, batch, tape, d_y, scratch)
+
+
+@jit(device=True)
+def _products(
+    worker: int, workers: int, weights: Weights, batch: Batch, tape: Tape, d_x: Array, gradients: Gradients,
+    scratch: Scratch,
+) -> None:
+    dz, d_h, work, rows, order = scratch.dz, scratch.d_h, scratch.work[worker], batch.offsets[1], weights.order
+    width, inputs, panels = dz.shape[2], d_x.shape[1], d_h.shape[0]
+    gates = (scratch.transposed_u.shape[1] - 1) * WIDTH // (dz.shape[0] * width)
+    first, last = span(worker, workers, panels)
+    for p in range(first, last):
+        place = p * d_h.shape[1] * width
+        _times_weights(dz, rows, weights.u, order, gates, p * width, flat(d_h), place, width)
+    output_deltas(dz, ZERO, rows, gates * width // WIDTH, first, last, d_h, ZERO)
+    times_mask(tape.mask, ZERO, rows, first, last, d_h, ZERO)
+    first, last = span(worker, workers, (inputs + width - 1) // width if d_x.shape[0] else 0)
+    for p in range(first, last):
+        _times_weights(dz, rows, weights.w, order, gates, p * width, work, ZERO, width)
+        copy_rows(rows, min(width, inputs - p * width), work, ZERO, width, d_x, p * width, inputs)
+    _gather(batch.x, tape.h_in, rows, dz, work)
+    first, last = span(worker, workers, dz.shape[0])
+    _add_gradients(dz, rows, first, last, order, work, gradients)
+
+
+@jit(device=True, inline=True)
+def run_unpacked_back(
+    weights: Weights, batch: Batch, tape: Tape, deltas: Deltas, gradients: Gradients, scratch: Scratch, workers: int
+) -> None:
+    """`backward.run_backward` over one step, and its gradients of weights; packed weights are not read."""
+    codes = weights.code_g, weights.code_c
+    share(_cells, (codes, batch, tape, deltas.d_y, scratch), ONE)
+    share(_products, (weights, batch, tape, deltas.d_x, gradients, scratch), workers)
