@@ -40,9 +40,10 @@ def _layer(dtype: numpy.dtype[Any]) -> None:
         nn.LSTM(1, 1, bidirectional=True, dtype=dtype, n_threads=1),
         nn.LSTM(1, 2, proj_size=1, dtype=dtype, n_threads=1), nn.LSTM(1, 1, dtype=dtype, n_threads=1),
     ):
-        layer(x)
-        output, state, tape = layer.forward(x)
-        layer.backward(tape, output, state)
+        for part in (x, x[:1]):
+            layer(part)
+            output, state, tape = layer.forward(part)
+            layer.backward(tape, output, state)
     layer.stepper()(x[0])
 
 

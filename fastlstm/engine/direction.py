@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy
 
+import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.engine.batch import Batch
 from fastlstm.engine.workspace import Shape, Together, empty, rows_at_once, workspace
@@ -16,6 +17,7 @@ from fastlstm_kernels.pack import blocks, panels_shape, transposed_shape
 from fastlstm_kernels.simd import lanes
 from fastlstm_kernels.tile import WIDTH
 from fastlstm_kernels.truncated import WINDOW_ROWS, WINDOW_SEQUENCES, shares_windows
+from fastlstm_kernels.unpacked import is_unpacked
 
 Arrays: TypeAlias = tuple[Any, ...]
 """A tuple of arrays of one role; see `fastlstm_kernels.structs`."""
@@ -82,6 +84,11 @@ class Direction:
         What the names of its working arrays end with: another one for each of two that run together.
     gates : int
         How many gates go back through U and W: 4, or 3 for the "reference" gradient.
+
+    Attributes
+    ----------
+    run_forward, run_backward : callables
+        The kernels that take a `Run` and a `BackRun`, untruncated.
     """
 
     def __init__(
@@ -95,6 +102,9 @@ class Direction:
         self.no_states, self.no_mask = no_states(self.dtype), numpy.empty((0, 0), self.dtype)
         self._blocks, vector = blocks(self.size, self.dtype), lanes(self.dtype)
         rows = batch.rows if record else max(batch.batch, min(batch.rows, INPUT_ROWS))
+        self.is_unpacked = is_unpacked(batch.duration, batch.batch, self.inputs, self.size)
+        self.run_forward = kernels.unpacked_forward if self.is_unpacked else kernels.layer_forward
+        self.run_backward = kernels.unpacked_backward if self.is_unpacked else kernels.layer_backward
         self._hidden_shape = batch.batch + batch.rows, self.size
         self._gates_shape = self._blocks, rows, WIDTH * vector
         self._cells_shape = self._blocks, batch.batch + (batch.rows if record else 0), vector

@@ -65,7 +65,7 @@ class Level:
                 mask = masks[k] if masks else None
                 runs.append(direction.forward(x, states[k], mask, hidden if k else None, reuse))
         if len(runs) == 1:
-            self._chosen("forward", self._flops, kernels.layer_forward, *runs[0])
+            self._chosen("forward", self._flops, self.directions[0].run_forward, *runs[0])
         else:
             self._chosen("forward", self._flops, self._run_forward, runs, between)
         return runs
@@ -77,8 +77,8 @@ class Level:
                 tuple(first), tuple(second), self._schedule(), self.chained, self._between(between), workers
             )
         else:
-            for run in runs:
-                kernels.layer_forward(*run, workers)
+            for direction, run in zip(self.directions, runs, strict=True):
+                direction.run_forward(*run, workers)
 
     def backward(
         self, recorded: Sequence[Recorded], deltas: Sequence[Arrays], truncate: int | None = None, stride: int = 1,
@@ -111,7 +111,8 @@ class Level:
         between: Array | None, workers: int,
     ) -> None:
         if truncate is None and len(self.directions) == 1:
-            kernels.layer_backward(*self.directions[0].backward(recorded[0], deltas[0], workers), workers)
+            direction = self.directions[0]
+            direction.run_backward(*direction.backward(recorded[0], deltas[0], workers), workers)
             return
         together = truncate is None and self._overlaps(workers)
         backs = [
@@ -128,7 +129,7 @@ class Level:
             return
         for direction, back in zip(self.directions, backs, strict=True):
             if truncate is None:
-                kernels.layer_backward(*back, workers)
+                direction.run_backward(*back, workers)
             else:
                 back, window = direction.window(back, truncate, stride, workers)
                 kernels.layer_truncated_backward(*back, window, workers)

@@ -149,7 +149,10 @@ class Compiled:
         z = workspace.array("z", tape.gates.shape, dtype)
         rows = layout.result("everything", (10, layout.batch.rows, direction.size), dtype)
         workers = useful(n_threads, 8 * layout.batch.rows * direction.inputs * direction.size)
-        kernels.preactivations(x, layout.batch.offsets, run.panels, tape.hidden, z, workers)
+        if direction.is_unpacked:
+            z[...] = run.panels[:, : z.shape[1]]
+        else:
+            kernels.preactivations(x, layout.batch.offsets, run.panels, z, tape.hidden, workers)
         kernels.run_rows(z, tape.gates, tape.cells, tape.hidden, rows)
         *of_run, cells = layout.unpack_each(rows)
         return (*of_run, *layout.unpack_each(outputs), cells)

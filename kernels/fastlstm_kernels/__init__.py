@@ -7,7 +7,7 @@ runs in the calling thread and never enters Numba's threading layer.
 
 from fastlstm_kernels.dense import dense_backward, dense_forward
 from fastlstm_kernels.entropy import cross_entropy, label_cross_entropy
-from fastlstm_kernels.forward import forward
+from fastlstm_kernels.forward import forward, preactivations
 from fastlstm_kernels.gate_methods import add_gate_gradients, gate_delta, gate_step, run_rows
 from fastlstm_kernels.gather import gather_rows
 from fastlstm_kernels.huber import huber_loss, weighted_huber_loss
@@ -23,8 +23,9 @@ from fastlstm_kernels.optimize import adam_step, gradient_squares, rmsprop_step,
 from fastlstm_kernels.output import losses_of_logits, output_delta
 from fastlstm_kernels.pack import pack
 from fastlstm_kernels.pair import backward_pair, forward_pair
-from fastlstm_kernels.preactivations import preactivations
 from fastlstm_kernels.step import step
+from fastlstm_kernels.unpacked import unpacked_forward
+from fastlstm_kernels.unpacked_back import unpacked_backward
 
 __all__ = [
     "adam_step",
@@ -57,5 +58,7 @@ __all__ = [
     "run_rows",
     "sgd_step",
     "step",
+    "unpacked_backward",
+    "unpacked_forward",
     "weighted_huber_loss",
 ]

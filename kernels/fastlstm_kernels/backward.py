@@ -30,7 +30,7 @@ def output_deltas(dz: Array, at: int, rows: int, taken: int, first: int, last: i
                     d_h[p // WIDTH, out + r, p % WIDTH * vector + j] += dz[p, at + r, taken + j]
 
 
-@jit(device=True, inline=True)
+@jit(device=True)
 def into_hidden(dz: Array, at: int, rows: int, transposed: Array, first: int, last: int, d_h: Array, out: int) -> None:
     """Gradient at the hidden states one step back: rows `out` on of `d_h` = dz[:, at:] U, panels first to last - 1.
 
@@ -57,7 +57,7 @@ def times_mask(mask: Array, row: int, rows: int, first: int, last: int, d_h: Arr
             )
 
 
-@jit(device=True, inline=True)
+@jit(device=True)
 def step_back(
     t: int, rows: tuple[int, int], panels: tuple[int, int], chunk: tuple[int, int], codes: tuple[int, int],
     batch: Batch, tape: Tape, d_y: Array, scratch: Scratch,

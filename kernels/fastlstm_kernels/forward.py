@@ -31,7 +31,7 @@ PIPELINED = 16
 
 
 @jit(device=True, inline=True)
-def add_inputs(x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int) -> None:
+def _add_inputs(x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int) -> None:
     """What some rows of the inputs send to panels first to last - 1 of the gates, biases included."""
     multiply(
         matrix_rows(x, row), rows, panel_range(panels, ONE, first, last), last * panels.shape[2], ONE,
@@ -158,7 +158,7 @@ def _by_sequence(worker: int, workers: int, record: bool, packed: Packed, batch:
         if rows <= 0:
             break
         at = row + offsets[t] if record else row
-        add_inputs(batch.x, row + offsets[t], rows, panels, ZERO, panels.shape[0], tape.gates, at)
+        _add_inputs(batch.x, row + offsets[t], rows, panels, ZERO, panels.shape[0], tape.gates, at)
         _step(t, row, rows, ZERO, panels.shape[0], record, packed, batch, tape, at)
 
 
@@ -185,7 +185,7 @@ def forward_by_unit(
             first, last = span(part, workers, panels.shape[0])
             if new_group:
                 count = offsets[end] - offsets[begin]
-                add_inputs(batch.x, offsets[begin], count, panels, first, last, tape.gates, offsets[begin] - origin)
+                _add_inputs(batch.x, offsets[begin], count, panels, first, last, tape.gates, offsets[begin] - origin)
             _step(t, ZERO, rows, first, last, record, packed, batch, tape, offsets[t] - origin)
             finish(sync, part, t - start)
             part = next_part(sync, worker, workers, t - start)
@@ -241,3 +241,35 @@ def forward(
     """
     batch = Batch(x, offsets, offsets[:0], offsets[:0])
     run_forward(Packed(panels, code_g, code_c), batch, Tape(gates, cells, hidden, h_in, mask), record, workers)
+
+
+@jit()
+def preactivations(x: Array, offsets: Index, panels: Array, z: Array, hidden: Array, workers: int) -> None:
+    """The gates' pre-activations of a run whose hidden states are known, bit for bit those of the run.
+
+    Parameters
+    ----------
+    x, offsets, panels, hidden, workers
+        As for `forward`, which has filled `hidden`.
+    z : (units / lanes rounded up, N, 4 lanes) array
+        Written.
+
+    Notes
+    -----
+    8 N H (input + H) flops.
+    """
+    share(_preactivations_worker, (x, offsets, panels, z, hidden), workers)
+
+
+@jit(device=True)
+def _preactivations_worker(
+    worker: int, workers: int, x: Array, offsets: Index, panels: Array, z: Array, hidden: Array
+) -> None:
+    batch = hidden.shape[0] - offsets[-1]
+    first, last = span(worker, workers, panels.shape[0])
+    _add_inputs(x, ZERO, offsets[-1], panels, first, last, z, ZERO)
+    for t in range(offsets.shape[0] - 1):
+        multiply(
+            matrix_rows(hidden, previous_row(offsets, batch, t)), offsets[t + 1] - offsets[t],
+            panel_range(panels, 1 + x.shape[1], first, last), last * panels.shape[2], ZERO, panel_rows(z, offsets[t]),
+        )

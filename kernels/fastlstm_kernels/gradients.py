@@ -45,7 +45,7 @@ def _copy_rows(
     v.store(doubt, v.repeat(rows, [v.load(doubt)], row)[0])
 
 
-@jit(device=True, inline=True)
+@jit(device=True)
 def _gather(
     x: Array, h_in: Array, offsets: Index, begin: int, rows: tuple[int, int], columns: tuple[int, int], work: Array
 ) -> None:
@@ -107,7 +107,7 @@ def _leave_out(dz: Array, at: int, rows: int, columns: int, scratch: Array) -> N
             scratch[k * GROUP : k * GROUP + columns] = 0
 
 
-@jit(device=True, inline=True)
+@jit(device=True)
 def add_sums(
     x: Array, h_in: Array, offsets: Index, begin: int, rows: tuple[int, int], columns: tuple[int, int], dz: Array,
     outputs: int, sums: Result, work: Array,
@@ -128,7 +128,7 @@ def add_sums(
     )
 
 
-@jit(device=True, inline=True)
+@jit(device=True)
 def weight_sums(
     part: int, parts: int, chunk: tuple[int, int], batch: Batch, h_in: Array, dz: Array, d_panels: Array, work: Array
 ) -> None:
@@ -148,7 +148,7 @@ def weight_sums(
             )
 
 
-@jit(device=True, inline=True)
+@jit(device=True)
 def into_inputs(first: int, last: int, row: int, dz: Array, transposed: Array, d_x: Array, work: Array) -> None:
     """Gradient at the inputs: rows first to last - 1 of dz times W, to rows `row` + first on of d_x."""
     width, inputs, taken = dz.shape[2], d_x.shape[1], (transposed.shape[1] - 1) // dz.shape[0]

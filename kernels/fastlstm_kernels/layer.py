@@ -9,8 +9,6 @@ from fastlstm_kernels.jit import jit
 from fastlstm_kernels.pack import add_from_panels, pack_biased, transpose
 from fastlstm_kernels.structs import Batch, Deltas, Gradients, Packed, Scratch, States, Tape, Weights, Window
 from fastlstm_kernels.truncated import run_truncated
-from fastlstm_kernels.unpacked import is_unpacked, run_unpacked
-from fastlstm_kernels.unpacked_back import is_unpacked_back, run_unpacked_back
 
 
 @jit(device=True)
@@ -72,7 +70,7 @@ def layer_forward(
     weights, batch, states, tape : tuples
         See `structs.Weights`, `Batch`, `States` and `Tape`.
     panels : array of `pack.panels_shape`
-        Overwritten: the packed weights, or what `unpacked.run_unpacked` leaves.
+        Overwritten: the packed weights.
     record : bool
         Whether all that the way back needs is kept.
     workers : int
@@ -83,12 +81,9 @@ def layer_forward(
     8 N H (input + H) flops; each step reads the weights once, or once per worker.
     """
     layer, rows, given, run = Weights(*weights), Batch(*batch), States(*states), Tape(*tape)
+    pack_biased(layer.w, layer.u, layer.b_ih, layer.b_hh, layer.order, panels, workers)
     enter(rows, given, run)
-    if is_unpacked(rows.offsets, panels):
-        run_unpacked(layer, rows, run, panels, record, workers)
-    else:
-        pack_biased(layer.w, layer.u, layer.b_ih, layer.b_hh, layer.order, panels, workers)
-        run_forward(Packed(panels, layer.code_g, layer.code_c), rows, run, record, workers)
+    run_forward(Packed(panels, layer.code_g, layer.code_c), rows, run, record, workers)
     leave(rows, given, run, record)
 
 
@@ -134,16 +129,11 @@ def layer_backward(
     -----
     16 N H (input + H) flops.
     """
-    layer, rows, run, delta, out, work = (
-        Weights(*weights), Batch(*batch), Tape(*tape), Deltas(*deltas), Gradients(*gradients), Scratch(*scratch)
-    )
+    layer, rows, delta, work = Weights(*weights), Batch(*batch), Deltas(*deltas), Scratch(*scratch)
+    pack_back(layer, work, workers)
     enter_back(rows.places, delta, work)
-    if is_unpacked_back(rows, run.h_in, work.work):
-        run_unpacked_back(layer, rows, run, delta, out, work, workers)
-    else:
-        pack_back(layer, work, workers)
-        run_backward((layer.code_g, layer.code_c), rows, run, delta, work, workers)
-        add_from_panels(work.d_panels, layer.order, out, workers)
+    run_backward((layer.code_g, layer.code_c), rows, Tape(*tape), delta, work, workers)
+    add_from_panels(work.d_panels, layer.order, Gradients(*gradients), workers)
     leave_back(rows.places, delta, work.d_h, work.d_c)
 
 

@@ -89,7 +89,7 @@ def copy_row(v: Backend, columns: Int, a: Pointer, out: Pointer) -> None:
         v.store(out + j * v.lanes, v.load_part(a + j * v.lanes, v.first(columns - j * v.lanes)))
 
 
-@jit(device=True, inline=True)
+@jit(device=True)
 def to_panel(
     w: Array, row: int, units: int, begin: int, end: int, panels: Array, p: int, first: int, column: int
 ) -> None:
@@ -105,7 +105,7 @@ def to_panel(
             panels[p, first + k - begin, column + j] = w[row + j, k] if j < units else 0
 
 
-@jit(device=True, inline=True)
+@jit(device=True)
 def from_panel(
     w: Array, row: int, units: int, begin: int, end: int, panels: Array, p: int, first: int, column: int
 ) -> None:

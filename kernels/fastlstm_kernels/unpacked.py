@@ -10,10 +10,12 @@ from typing import Any
 from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
 from fastlstm_kernels.forward import cells_of_panels, mask_rows
 from fastlstm_kernels.gates import GATES
+from fastlstm_kernels.gradients import SCRATCH
 from fastlstm_kernels.jit import jit
+from fastlstm_kernels.layer import enter, leave
 from fastlstm_kernels.pack import add_biases, to_panel, transposed
 from fastlstm_kernels.simd import Backend, Int, Pointer, operation
-from fastlstm_kernels.structs import Batch, Tape, Weights
+from fastlstm_kernels.structs import Batch, States, Tape, Weights
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH, Left, flat, multiply, panel_range, panel_rows
 
@@ -21,16 +23,10 @@ UNPACKED_ROWS = 8
 """Rows of a step up to which this is faster: 8 rows of 40 to 256 units 1.1 to 1.8 times, of 16 units as fast."""
 
 
-@jit(device=True, inline=True)
-def is_step_of_few(offsets: Index) -> bool:
-    """Whether a run is one step of a few rows."""
-    return bool(offsets.shape[0] == 2 and offsets[1] <= UNPACKED_ROWS)
-
-
-@jit(device=True, inline=True)
-def is_unpacked(offsets: Index, panels: Array) -> bool:
-    """Whether a run takes its weights unpacked, and leaves its pre-activations in `panels`."""
-    return is_step_of_few(offsets) and offsets[1] <= panels.shape[1]
+def is_unpacked(steps: int, rows: int, inputs: int, size: int) -> bool:
+    """Whether a run takes the kernels here, and in `unpacked_back`; for Python, not compiled."""
+    # The last two: pre-activations stand in the panels, inputs and hidden states in a worker's scratch.
+    return steps == 1 and rows <= min(UNPACKED_ROWS, 1 + inputs + size, SCRATCH // (inputs + size))
 
 
 @operation
@@ -52,7 +48,7 @@ def _add_square(
     v.repeat(rows, [], row)
 
 
-@jit(device=True, inline=True)
+@jit(device=True)
 def _add_product(w: Array, order: Index, p: int, units: int, x: Array, rows: int, panels: Array, z: Array) -> None:
     """What rows of x send to the gates of panel p; `panels` has room for the columns behind the last whole square."""
     depth, width, size = w.shape[1], panels.shape[2], w.shape[0] // GATES
@@ -96,7 +92,24 @@ def _step(
     mask_rows(tape, 0, rows, sequences, first, last)
 
 
-@jit(device=True, inline=True)
-def run_unpacked(weights: Weights, batch: Batch, tape: Tape, panels: Array, record: bool, workers: int) -> None:
-    """`forward.run_forward` over one step. Row r of each panel becomes its pre-activations of row r."""
-    share(_step, (weights, batch, tape, panels, record), workers)
+@jit()
+def unpacked_forward(
+    weights: Any, batch: Any, states: Any, tape: Any, panels: Array, record: bool, workers: int
+) -> None:
+    """`layer.layer_forward` over one step of a few rows, bit for bit.
+
+    Parameters
+    ----------
+    weights, batch, states, tape, record, workers
+        As for `layer_forward`.
+    panels : array of `pack.panels_shape`
+        Overwritten: row r of each panel becomes its pre-activations of row r.
+
+    Notes
+    -----
+    8 rows H (input + H) flops; reads the weights once.
+    """
+    rows, given, run = Batch(*batch), States(*states), Tape(*tape)
+    enter(rows, given, run)
+    share(_step, (Weights(*weights), rows, run, panels, record), workers)
+    leave(rows, given, run, record)

@@ -11,19 +11,12 @@ from fastlstm_kernels.backward import output_deltas, step_back, times_mask
 from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.gradients import is_reached
 from fastlstm_kernels.jit import jit
+from fastlstm_kernels.layer import enter_back, leave_back
 from fastlstm_kernels.rows import copy_rows, each_vector, load_at, store_at
 from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.structs import Batch, Deltas, Gradients, Scratch, Tape, Weights
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH, flat
-from fastlstm_kernels.unpacked import is_step_of_few
-
-
-@jit(device=True, inline=True)
-def is_unpacked_back(batch: Batch, h_in: Array, work: Array) -> bool:
-    """Whether a way back takes weights, and gives their gradients, unpacked."""
-    columns = batch.x.shape[1] + h_in.shape[1]
-    return is_step_of_few(batch.offsets) and batch.offsets[1] * columns <= work.shape[1]
 
 
 @operation
@@ -68,7 +61,7 @@ def _add_outer(
     each_vector(v, columns, step)
 
 
-@jit(device=True, inline=True)
+@jit(device=True)
 def _times_weights(
     dz: Array, rows: int, w: Array, order: Index, gates: int, column: int, out: Array, at: int, out_row: int
 ) -> None:
@@ -149,11 +142,23 @@ def _products(
     _add_gradients(dz, rows, first, last, order, work, gradients)
 
 
-@jit(device=True, inline=True)
-def run_unpacked_back(
-    weights: Weights, batch: Batch, tape: Tape, deltas: Deltas, gradients: Gradients, scratch: Scratch, workers: int
+@jit()
+def unpacked_backward(
+    weights: Any, batch: Any, tape: Any, deltas: Any, gradients: Any, scratch: Any, workers: int
 ) -> None:
-    """`backward.run_backward` over one step, and its gradients of weights; packed weights are not read."""
-    codes = weights.code_g, weights.code_c
-    share(_cells, (codes, batch, tape, deltas.d_y, scratch), ONE)
-    share(_products, (weights, batch, tape, deltas.d_x, gradients, scratch), workers)
+    """`layer.layer_backward` over what `unpacked_forward` has recorded, bit for bit.
+
+    Parameters
+    ----------
+    weights, batch, tape, deltas, gradients, scratch, workers
+        As for `layer_backward`; of `scratch`, U and W are not packed.
+
+    Notes
+    -----
+    16 rows H (input + H) flops; reads the weights once, and updates their gradients once.
+    """
+    layer, rows, run, delta, work = Weights(*weights), Batch(*batch), Tape(*tape), Deltas(*deltas), Scratch(*scratch)
+    enter_back(rows.places, delta, work)
+    share(_cells, ((layer.code_g, layer.code_c), rows, run, delta.d_y, work), ONE)
+    share(_products, (layer, rows, run, delta.d_x, Gradients(*gradients), work), workers)
+    leave_back(rows.places, delta, work.d_h, work.d_c)

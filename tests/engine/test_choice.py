@@ -6,8 +6,8 @@ from itertools import repeat
 import numpy
 import pytest
 
+import fastlstm_kernels as kernels
 from fastlstm import nn
-from fastlstm.engine import level
 from fastlstm.engine.choice import CALLS, COST, TRIES, Choice, candidates
 from fastlstm_kernels.simd import lanes
 
@@ -111,13 +111,13 @@ def test_other_limits_are_learnt_anew():
 def test_a_layer_uses_what_was_fastest(monkeypatch):
     """And its results do not tell how many it was."""
     monkeypatch.setattr("fastlstm.engine.cores.SHARE", 1)
-    used, forward = [], level.kernels.layer_forward
+    used, forward = [], kernels.layer_forward
 
     def noted(*arguments):
         used.append(arguments[-1])
         forward(*arguments)
 
-    monkeypatch.setattr(level.kernels, "layer_forward", noted)
+    monkeypatch.setattr(kernels, "layer_forward", noted)
     slow = {1: 1e-4, 2: 5e-5, 3: 2e-4}
     times = (value for _ in repeat(None) for value in [lambda: 0.0, lambda: slow[used[-1]]])
     monkeypatch.setattr("fastlstm.engine.level.perf_counter", lambda: next(times)())
@@ -132,12 +132,12 @@ def test_a_layer_uses_what_was_fastest(monkeypatch):
 def test_a_sequence_is_shared_by_as_many_as_have_units(monkeypatch):
     """The first guess for 128 units on 16 cores, where 8 vectors of units are too few for all."""
     monkeypatch.setattr("fastlstm.engine.cores._count", lambda: 16)
-    first, forward = [], level.kernels.layer_forward
+    first, forward = [], kernels.layer_forward
 
     def noted(*arguments):
         first.append(arguments[-1])
         forward(*arguments[:-1], 1)
 
-    monkeypatch.setattr(level.kernels, "layer_forward", noted)
+    monkeypatch.setattr(kernels, "layer_forward", noted)
     nn.LSTM(64, 128, seed=0)(numpy.ones((20, 1, 64), numpy.float32))
     assert 4 <= first[0] <= 128 // lanes(numpy.dtype(numpy.float32))

@@ -6,10 +6,16 @@ Two steps of which no sequence has the second one go the other way.
 import numpy
 import pytest
 
+import fastlstm_kernels as kernels
 from fastlstm import nn
+from fastlstm.engine.batch import Batch
+from fastlstm.engine.direction import Direction
+from fastlstm_kernels.activations import TANH
+from fastlstm_kernels.gradients import SCRATCH
 from fastlstm_kernels.unpacked import UNPACKED_ROWS
 from tests.tools.helpers import JIT_OFF
 
+ORDER = numpy.arange(4)
 SIZES = [(5, 9)] if JIT_OFF else [(1, 1), (5, 9), (16, 16), (24, 40), (70, 37)]
 
 
@@ -47,3 +53,22 @@ def test_a_step_is_that_with_packed_weights_bit_for_bit(rng, monkeypatch, dtype,
     for got, wanted in zip(*found, strict=True):
         numpy.testing.assert_array_equal(got, wanted)
     assert rows == 3 or numpy.isfinite(layer.gradients.flat).all()
+
+
+@pytest.mark.parametrize(
+    ("steps", "rows", "inputs", "size", "wanted"),
+    [
+        (1, 1, 3, 5, True),
+        (1, UNPACKED_ROWS, 3, 5, True),
+        (1, UNPACKED_ROWS + 1, 3, 5, False),
+        (2, 1, 3, 5, False),
+        (1, 4, 1, 1, False),  # no room for so many pre-activations
+        (1, UNPACKED_ROWS, SCRATCH, 1, False),  # nor for so many inputs
+    ],
+)
+def test_when_weights_are_not_packed(steps, rows, inputs, size, wanted):
+    w, u, b = (numpy.empty((4 * size, *rest)) for rest in ((inputs,), (size,), ()))
+    direction = Direction((w, u, b, b[:0], ORDER, TANH, TANH), (), Batch(steps, rows, False), True)
+    assert direction.is_unpacked == wanted
+    assert direction.run_forward is (kernels.unpacked_forward if wanted else kernels.layer_forward)
+    assert direction.run_backward is (kernels.unpacked_backward if wanted else kernels.layer_backward)

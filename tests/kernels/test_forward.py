@@ -22,5 +22,5 @@ def test_a_run_keeps_gates_cells_and_hidden_states(rng, dtype, size, codes, work
     assert_matches(from_vectors(loop.cells, size)[1:], Ss[:T], dtype)
     assert_matches(loop.hidden[1:], Hs[:T], dtype)
     z = nothing(loop.gates.shape, dtype)
-    kernels.preactivations(loop.x, loop.offsets, loop.panels, loop.hidden, z, workers)
+    kernels.preactivations(loop.x, loop.offsets, loop.panels, z, loop.hidden, workers)
     assert_matches(by_row(z, size), numpy.concatenate([F_args, I_args, C_args, Hf_args], axis=1), dtype)
