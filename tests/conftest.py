@@ -1,5 +1,6 @@
 """Settings of the whole suite."""
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import numpy
 import pytest
 from hypothesis import HealthCheck, settings
 
+from fastlstm.engine import cores
 from tests.tools.helpers import JIT_OFF
 from tests.tools.processes import ROOT
 
@@ -25,6 +27,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("suite")
+
+# A run with more threads than cores is to use them.
+if "NUMBA_NUM_THREADS" in os.environ:
+    cores.own_cores = lambda: int(os.environ["NUMBA_NUM_THREADS"])
 
 
 @pytest.fixture

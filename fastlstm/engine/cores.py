@@ -16,6 +16,7 @@ import numba
 from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel
 
+from fastlstm.engine.quota import own_cores
 from fastlstm_kernels.claim import denied
 
 SHARE = 200_000
@@ -61,13 +62,13 @@ def available(n_threads: int | None = None) -> int:
     Parameters
     ----------
     n_threads : int, optional
-        No more than these; by default Numba's number.
+        No more than these; by default Numba's number, but no more than the process may use.
     """
     if n_threads == 1 or denied():
         return 1  # not even counted: in a child, another thread of the parent may have held Numba's locks
     if _is_single() and len(sys._current_frames()) > 1:
         return 1  # a function of another thread's may be in the layer
-    return _count() if n_threads is None else n_threads
+    return min(_count(), own_cores()) if n_threads is None else n_threads
 
 
 def useful(n_threads: int | None, flops: int) -> int:

@@ -132,6 +132,7 @@ def test_a_layer_uses_what_was_fastest(monkeypatch):
 def test_a_sequence_is_shared_by_as_many_as_have_units(monkeypatch):
     """The first guess for 128 units on 16 cores, where 8 vectors of units are too few for all."""
     monkeypatch.setattr("fastlstm.engine.cores._count", lambda: 16)
+    monkeypatch.setattr("fastlstm.engine.cores.own_cores", lambda: 16)
     first, forward = [], kernels.layer_forward
 
     def noted(*arguments):
