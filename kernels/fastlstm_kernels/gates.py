@@ -23,6 +23,13 @@ def _gates(v: Backend, place: Any) -> list[Any]:
     return [v.load(place + k * v.lanes) for k in range(GATES)]
 
 
+def cell(v: Backend, code_g: Any, code_c: Any, z: list[Any], c_prev: Any) -> tuple[list[Any], Any, Any]:
+    """The gates f, i, g, o of a vector of units, their cell state and their hidden state."""
+    f, i, g, o = sigmoid(v, z[0]), sigmoid(v, z[1]), activation(v, code_g, z[2]), sigmoid(v, z[3])
+    state = v.fma(f, c_prev, i * g)
+    return [f, i, g, o], state, o * activation(v, code_c, state)
+
+
 def cell_forward(
     v: Backend, code_g: Any, code_c: Any, rows: Any, units: Any, z: Any, c_prev: Any, c: Any, h: Any, h_row: Any
 ) -> None:
@@ -50,14 +57,11 @@ def cell_forward(
 
     def row(r: Any) -> list[Any]:
         place = z + r * (WIDTH * v.lanes)
-        z_f, z_i, z_g, z_o = _gates(v, place)
-        gates = sigmoid(v, z_f), sigmoid(v, z_i), activation(v, code_g, z_g), sigmoid(v, z_o)
+        gates, state, hidden = cell(v, code_g, code_c, _gates(v, place), v.load(c_prev + r * v.lanes))
         for k, value in enumerate(gates):
             v.store(place + k * v.lanes, value)
-        f, i, g, o = gates
-        state = v.fma(f, v.load(c_prev + r * v.lanes), i * g)
         v.store(c + r * v.lanes, state)
-        hidden, out = o * activation(v, code_c, state), h + r * h_row
+        out = h + r * h_row
         v.choose(whole, {1: lambda: v.store(out, hidden), 0: lambda: v.store_part(out, hidden, mask)})
         return []
 

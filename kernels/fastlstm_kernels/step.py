@@ -5,10 +5,54 @@ from typing import Any
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.arrays import Array, intp
 from fastlstm_kernels.forward import step_tiles
+from fastlstm_kernels.gates import cell
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH, product
+
+TOGETHER = 2
+"""Panels of which one row goes through at once: a single panel's four sums wait for themselves."""
+
+
+def _one_row(
+    v: Backend, first: Any, last: Any, inputs: Any, size: Any, x: Any, h_prev: Any, panels: Any, panel: Any, c: Any,
+    c_panel: Any, h: Any,
+) -> None:
+    """One step of one row, panel by panel from the bias to the hidden state, in registers; see `_step_rows`."""
+    width = WIDTH * v.lanes
+
+    def through(start: Any, many: int) -> None:
+        lines = [panels + (start + q) * panel for q in range(many)]
+
+        def along(a: Any, row: Any) -> Any:
+            def step(k: Any, *sums: Any) -> list[Any]:
+                value, at = v.broadcast(a + k), (row + k) * width
+                return [
+                    v.fma(value, v.load(lines[n // WIDTH] + (at + n % WIDTH * v.lanes)), total)
+                    for n, total in enumerate(sums)
+                ]
+
+            return step
+
+        sums = [v.load(line + j * v.lanes) for line in lines for j in range(WIDTH)]
+        sums = v.repeat(inputs, sums, along(x, 1))
+        sums = v.repeat(size, sums, along(h_prev, inputs + 1))
+        for q in range(many):
+            place, unit = c + (start + q) * c_panel, (start + q) * v.lanes
+            _, state, hidden = cell(v, TANH, TANH, sums[q * WIDTH : (q + 1) * WIDTH], v.load(place))
+            v.store(place, state)
+            v.store_part(h + unit, hidden, v.first(size - unit))
+
+    groups = v.quotient(last - first, TOGETHER)
+
+    def group(k: Any) -> list[Any]:
+        through(first + k * TOGETHER, TOGETHER)
+        return []
+
+    v.repeat(groups, [], group)
+    rest = first + groups * TOGETHER
+    v.choose(v.truth(rest < last), {1: lambda: through(rest, 1), 0: lambda: None})
 
 
 @operation
@@ -27,7 +71,12 @@ def _step_rows(
         v.shared(product, many, WIDTH, bias, 0, x + row * inputs, inputs, 1, 1, 0, inputs, bias + width, place, width)
 
     recurrent = panels + (inputs + 1) * width
-    step_tiles(v, TANH, TANH, rows, first, last, size, h_prev, recurrent, panel, z, z_panel, c, c, c_panel, h, begin)
+    v.choose(v.truth(rows > 1), {
+        1: lambda: step_tiles(
+            v, TANH, TANH, rows, first, last, size, h_prev, recurrent, panel, z, z_panel, c, c, c_panel, h, begin
+        ),
+        0: lambda: _one_row(v, first, last, inputs, size, x, h_prev, panels, panel, c, c_panel, h),
+    })
 
 
 @jit(device=True)
@@ -54,7 +103,7 @@ def step(x: Array, panels: Array, z: Array, cells: Array, hidden: Array, now: in
     panels : array of `pack.panels_shape`
         Weights, from `pack.pack`.
     z : (units / lanes rounded up, batch, 4 lanes) array
-        Overwritten.
+        Overwritten, unless there is a single row.
     cells : (units / lanes rounded up, batch, lanes) array
         Cell states, changed in place.
     hidden : (2, batch, H) array
