@@ -4,6 +4,8 @@ Results are bitwise the same for any number of workers, so that trying costs tim
 candidate in turn. Later ones use the best, and now and then another, as seldom as what was lost by it allows. Where a
 call takes much longer than usual, the system has put a thread aside for another process, and the others wait for it:
 then fewer workers do the work for a while.
+
+Ctrl-C may come between any two operations, and the object is used on: every assignment leaves something to go on from.
 """
 
 from collections.abc import Callable
@@ -84,7 +86,7 @@ class Choice:
 
     def _begin(self, most: int) -> None:
         """Learn anew, as there are other numbers than before. What seems best comes first."""
-        self._most, self._every = most, candidates(most)
+        self._every = candidates(most)
         self._best = next((n for n in reversed(self._every) if n > 1 and self._shares(n)), most)
         others = [n for n in reversed(self._every) if n != self._best]
         self._queue, self._learns = TRIES * [self._best, *others], True
@@ -92,15 +94,19 @@ class Choice:
         self._usual: dict[int, float] = {}  # seconds of a call with each number
         self._times: list[float] = []  # of the calls of a try
         self._spent = self._next_try = 0.0
+        self._most = most  # last: until then the next call begins again
 
     def _learn(self, seconds: float) -> None:
         """Each number has the shortest of its calls, for the first ones meet new memory and new code."""
-        n = self._queue.pop(0)
-        least = min(self._usual.values(), default=seconds)
-        if n in self._usual and n > 1 and _stalled(seconds, least):
-            self._queue, self._usual[n] = [k for k in self._queue if k != n], seconds
-        else:
-            self._usual[n] = min(seconds, self._usual.get(n, seconds))
+        if self._queue:
+            n, *rest = self._queue
+            least = min(self._usual.values(), default=seconds)
+            if n in self._usual and n > 1 and _stalled(seconds, least):
+                self._usual[n] = seconds
+                rest = [k for k in rest if k != n]
+            else:
+                self._usual[n] = min(seconds, self._usual.get(n, seconds))
+            self._queue = rest
         if not self._queue:
             self._best = min(self._every, key=self._usual.__getitem__)
             self._learns = False
@@ -109,22 +115,22 @@ class Choice:
     def _try(self) -> None:
         """Let the number that was tried longest ago have the next calls."""
         n = next(n for n in self._order if n != self._best)
-        self._order.remove(n)
-        self._order.append(n)
-        self._queue, self._times = TRIES * [n], []
+        self._order = [*(k for k in self._order if k != n), n]
+        self._times = []
+        self._queue = TRIES * [n]
 
     def _judge(self, seconds: float, usual: float, stalled: bool) -> None:
         """A call of a try: its number is used from now on if its calls are shorter than usual."""
-        n = self._queue.pop(0)
+        n, *rest = self._queue
         self._times.append(seconds)
-        if stalled:
-            self._queue = []
+        self._queue = [] if stalled else rest
         if self._queue:
             return
         lost = sum(self._times) - len(self._times) * usual
         mean = sum(self._times) / len(self._times)
         if mean < BETTER * usual:
-            self._best, self._usual[n] = n, mean
+            self._usual[n] = mean
+            self._best = n
         self._wait(lost)
 
     def _wait(self, lost: float) -> None:
