@@ -11,9 +11,9 @@ import numpy
 import pytest
 from hypothesis import HealthCheck, settings
 
-from fastlstm.engine import cores
 from tests.tools.helpers import JIT_OFF
 from tests.tools.processes import ROOT
+from tests.tools.threads import use_all_of_numbas
 
 # A shell's background jobs ignore Ctrl-C, and so would what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,7 +30,7 @@ settings.load_profile("suite")
 
 # A run with more threads than cores is to use them.
 if "NUMBA_NUM_THREADS" in os.environ:
-    cores.own_cores = lambda: int(os.environ["NUMBA_NUM_THREADS"])
+    use_all_of_numbas()
 
 
 @pytest.fixture

@@ -113,7 +113,9 @@ from fastlstm import nn, train
 from fastlstm.engine import cores
 from fastlstm_kernels import claim
 from tests.tools.claims import SHARED, noted
+from tests.tools.threads import use_all_of_numbas
 
+use_all_of_numbas()
 layer = nn.LSTM(64, 128, seed=0)
 x, optimizer, step = numpy.ones((2, 4, 64), "f4"), train.Adam(1e-6), layer.stepper(4)
 
@@ -149,6 +151,9 @@ import threading
 import numba, numpy
 import fastlstm
 from fastlstm.engine import cores
+from tests.tools.threads import use_all_of_numbas
+
+use_all_of_numbas()
 
 @numba.njit(parallel=True, nogil=True)
 def own(x):

@@ -16,6 +16,9 @@ import numba, numpy
 import fastlstm
 from fastlstm.engine import cores
 from tests.tools.claims import ALONE, SHARED, noted
+from tests.tools.threads import use_all_of_numbas
+
+use_all_of_numbas()
 
 # Each call has work for several workers: by rows, by units, and, for more than 9 steps, one for each direction.
 SHAPES = {(5, 16): 48, (4, 1): 200, (40, 1): 47}
@@ -192,7 +195,9 @@ import numpy
 import fastlstm
 from fastlstm.engine import cores
 from numba.np.ufunc import parallel
+from tests.tools.threads import use_all_of_numbas
 
+use_all_of_numbas()
 starting, go_on = threading.Event(), threading.Event()
 
 class Lock:
