@@ -34,8 +34,8 @@ def _quotas() -> Iterator[float]:
 
 
 def _groups() -> Iterator[tuple[Path, PurePosixPath]]:
-    with contextlib.suppress(OSError):
-        for line in MEMBER.read_text("utf-8").splitlines():
+    with contextlib.suppress(OSError, ValueError):
+        for line in MEMBER.read_text("utf-8", "surrogateescape").splitlines():  # names are bytes, as those of files
             _, controllers, path = line.split(":", 2)
             if not controllers or "cpu" in controllers.split(","):
                 yield GROUPS / ("cpu" if controllers else ""), PurePosixPath(path)

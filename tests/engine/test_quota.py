@@ -16,7 +16,7 @@ def system(monkeypatch, tmp_path):
         monkeypatch.setattr(quota, "GROUPS", tmp_path / "groups")
         monkeypatch.setattr(quota, "MEMBER", tmp_path / "member")
         if member is not None:
-            (tmp_path / "member").write_text(member)
+            (tmp_path / "member").write_bytes(os.fsencode(member))
         for name, text in files.items():
             (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "groups" / name).write_text(text)
@@ -44,6 +44,8 @@ VERSION_1 = "4:cpu,cpuacct:/box\n3:cpuset:/other\n"
         (6, VERSION_1, {"cpu/box/cpu.cfs_quota_us": "50000\n", "cpu/box/cpu.cfs_period_us": "25000\n"}, 2),
         (6, VERSION_1, {"cpu/other/cpu.max": "100000 100000\n"}, 6),
         (6, "0::/\n", {"cpu.max": "nonsense"}, 6),
+        (6, "nonsense", {"cpu.max": "300000 100000\n"}, 6),
+        (6, "0::/\udcff\n", {"\udcff/cpu.max": "300000 100000\n"}, 3),  # no UTF-8
     ],
 )
 def test_what_the_system_says(system, affinity, member, files, wanted):
