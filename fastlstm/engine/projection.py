@@ -72,30 +72,35 @@ class ProjectedLevel:
     def __init__(self, layers: Sequence[Projected], batch: Batch, record: bool, n_threads: int | None) -> None:
         self._layers, self._batch, self._record, self._n_threads = list(layers), batch, record, n_threads
         directions = []
-        for k in range(len(self._layers)):
-            weights, gradients = self._fold(k)
-            directions.append(Direction(weights, gradients, batch, record, "_reverse" * k))
+        for k, layer in enumerate(self._layers):
+            w, u = self._room("folded_", k)
+            weights = tuple(structs.Weights(*layer.weights)._replace(w=w, u=u))
+            directions.append(Direction(weights, (), batch, record, "_reverse" * k))
         self._level = Level(directions, False, n_threads)
 
-    def _fold(self, k: int) -> tuple[Arrays, Arrays]:
-        """Weights of the ordinary layer of a direction, and gradients of its own that are zero; working arrays."""
-        layer = self._layers[k]
-        whole = structs.Weights(*layer.weights)
-        (rows, inputs), (outputs, size), dtype = whole.w.shape, layer.projection.shape, whole.w.dtype
-        wide, square = (rows, inputs + outputs), (rows, size)
-        w, u, d_w, d_u = (
-            workspace.array(f"folded_{name}{k}", shape, dtype)
-            for name, shape in (("w", wide), ("u", square), ("d_w", wide), ("d_u", square))
+    def _room(self, name: str, k: int) -> Arrays:
+        """Working arrays like W and U of the ordinary layer of a direction."""
+        (rows, inputs), (outputs, size) = self._layers[k].weights[0].shape, self._layers[k].projection.shape
+        dtype = self._layers[k].projection.dtype
+        return (
+            workspace.array(f"{name}w{k}", (rows, inputs + outputs), dtype),
+            workspace.array(f"{name}u{k}", (rows, size), dtype),
         )
-        d_w[...], d_u[...] = 0, 0
-        gradients = d_w, d_u, numpy.zeros_like(whole.b_ih), whole.b_ih[:0]
-        return fold(layer.weights, layer.projection, self._n_threads, w, u), gradients
 
     def _folded(self) -> Level:
         """The ordinary layers, with the weights of today."""
-        for k, direction in enumerate(self._level.directions):
-            direction.weights, direction.gradients = self._fold(k)
+        for k, (layer, direction) in enumerate(zip(self._layers, self._level.directions, strict=True)):
+            room = self._room("folded_", k)
+            direction.weights = fold(layer.weights, layer.projection, self._n_threads, *room)
         return self._level
+
+    def _zero_gradients(self) -> None:
+        """Let the way back add to gradients of the ordinary layers that are zero."""
+        for k, (layer, direction) in enumerate(zip(self._layers, self._level.directions, strict=True)):
+            d_w, d_u = self._room("folded_d_", k)
+            d_w[...], d_u[...] = 0, 0
+            b_ih = structs.Weights(*layer.weights).b_ih
+            direction.gradients = d_w, d_u, numpy.zeros_like(b_ih), b_ih[:0]
 
     def forward(self, inputs: Sequence[Array], states: Sequence[Arrays]) -> tuple[list[Array], list[Run]]:
         """Outputs (N, P) of each direction, and its run if recorded; the arguments are those of `Level.forward`."""
@@ -129,6 +134,7 @@ class ProjectedLevel:
     def backward(self, recorded: Sequence[Recorded], deltas: Sequence[Arrays]) -> None:
         """Gradients of a run, untruncated; the arguments are those of `Level.backward`."""
         batch, level = self._batch, self._folded()
+        self._zero_gradients()
         within = []
         for layer, record, delta, direction in zip(self._layers, recorded, deltas, level.directions, strict=True):
             given, hidden = structs.Deltas(*delta), structs.Tape(*record.tape).hidden[batch.batch :]
