@@ -68,7 +68,7 @@ def _add_product(w: Array, order: Index, p: int, units: int, x: Array, rows: int
 
 
 @jit(device=True)
-def _step(
+def _forward_worker(
     worker: int, workers: int, weights: Weights, batch: Batch, tape: Tape, panels: Array, record: bool
 ) -> None:
     x, rows, z, cells, hidden, order = batch.x, batch.offsets[1], tape.gates, tape.cells, tape.hidden, weights.order
@@ -98,10 +98,15 @@ def unpacked_forward(
 ) -> None:
     """`layer.layer_forward` over one step of a few rows, bit for bit.
 
+    For runs of which `is_unpacked` is true, and no others: with more rows it would write behind `panels`. Nothing is
+    checked.
+
     Parameters
     ----------
-    weights, batch, states, tape, record, workers
+    weights, states, tape, record, workers
         As for `layer_forward`.
+    batch : structs.Batch
+        Of one step.
     panels : array of `pack.panels_shape`
         Overwritten: row r of each panel becomes its pre-activations of row r.
 
@@ -111,5 +116,5 @@ def unpacked_forward(
     """
     rows, given, run = Batch(*batch), States(*states), Tape(*tape)
     enter(rows, given, run)
-    share(_step, (Weights(*weights), rows, run, panels, record), workers)
+    share(_forward_worker, (Weights(*weights), rows, run, panels, record), workers)
     leave(rows, given, run, record)

@@ -81,7 +81,7 @@ def _times_weights(
 
 
 @jit(device=True, inline=True)
-def _gather(x: Array, h_in: Array, rows: int, dz: Array, work: Array) -> None:
+def _copy_reached(x: Array, h_in: Array, rows: int, dz: Array, work: Array) -> None:
     """Inputs and hidden states of each row into `work`; zeros where no error reaches it, for they may be padding."""
     inputs, size = x.shape[1], h_in.shape[1]
     for r in range(rows):
@@ -94,7 +94,7 @@ def _gather(x: Array, h_in: Array, rows: int, dz: Array, work: Array) -> None:
 
 @jit(device=True, inline=True)
 def _add_gradients(dz: Array, rows: int, first: int, last: int, order: Index, work: Array, out: Gradients) -> None:
-    """Add the gradients of the weights of panels first to last - 1; `work` from `_gather`."""
+    """Add the gradients of the weights of panels first to last - 1; `work` from `_copy_reached`."""
     d_w, d_u, width = out.d_w, out.d_u, dz.shape[2]
     vector, inputs, size = width // WIDTH, d_w.shape[1], d_u.shape[1]
     for p in range(first, last):
@@ -112,7 +112,7 @@ def _add_gradients(dz: Array, rows: int, first: int, last: int, order: Index, wo
 
 
 @jit(device=True)
-def _cells(
+def _cells_worker(
     worker: int, workers: int, codes: tuple[int, int], batch: Batch, tape: Tape, d_y: Array, scratch: Scratch
 ) -> None:
     rows, panels = (ZERO, scratch.d_h.shape[1]), (ZERO, scratch.transposed_u.shape[0])
@@ -120,7 +120,7 @@ def _cells(
 
 
 @jit(device=True)
-def _products(
+def _products_worker(
     worker: int, workers: int, weights: Weights, batch: Batch, tape: Tape, d_x: Array, gradients: Gradients,
     scratch: Scratch,
 ) -> None:
@@ -137,7 +137,7 @@ def _products(
     for p in range(first, last):
         _times_weights(dz, rows, weights.w, order, gates, p * width, work, ZERO, width)
         copy_rows(rows, min(width, inputs - p * width), work, ZERO, width, d_x, p * width, inputs)
-    _gather(batch.x, tape.h_in, rows, dz, work)
+    _copy_reached(batch.x, tape.h_in, rows, dz, work)
     first, last = span(worker, workers, dz.shape[0])
     _add_gradients(dz, rows, first, last, order, work, gradients)
 
@@ -147,6 +147,9 @@ def unpacked_backward(
     weights: Any, batch: Any, tape: Any, deltas: Any, gradients: Any, scratch: Any, workers: int
 ) -> None:
     """`layer.layer_backward` over what `unpacked_forward` has recorded, bit for bit.
+
+    For runs of which `unpacked.is_unpacked` is true, and no others: with more rows it would write behind
+    ``scratch.work``. Nothing is checked.
 
     Parameters
     ----------
@@ -159,6 +162,6 @@ def unpacked_backward(
     """
     layer, rows, run, delta, work = Weights(*weights), Batch(*batch), Tape(*tape), Deltas(*deltas), Scratch(*scratch)
     enter_back(rows.places, delta, work)
-    share(_cells, ((layer.code_g, layer.code_c), rows, run, delta.d_y, work), ONE)
-    share(_products, (layer, rows, run, delta.d_x, Gradients(*gradients), work), workers)
+    share(_cells_worker, ((layer.code_g, layer.code_c), rows, run, delta.d_y, work), ONE)
+    share(_products_worker, (layer, rows, run, delta.d_x, Gradients(*gradients), work), workers)
     leave_back(rows.places, delta, work.d_h, work.d_c)
