@@ -8,112 +8,55 @@ Workers share the units of each step: each reads its part of the weights only, w
 step is too small to wait for others after it, each worker runs all time steps of its own sequences instead.
 """
 
-from typing import Any
-
 import numpy as np
 
 from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
 from fastlstm_kernels.batch import previous_row
-from fastlstm_kernels.gates import cell_forward
+from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.jit import jit
+from fastlstm_kernels.one_step import Step, take_step
+from fastlstm_kernels.pack import gate_columns
 from fastlstm_kernels.phases import SYNC_LINE, finish, next_part
 from fastlstm_kernels.rows import times_rows
 from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.structs import Batch, Packed, Tape
 from fastlstm_kernels.threads import share, shares_units, span
-from fastlstm_kernels.tile import WIDTH, each_tile, matrix_rows, multiply, panel_range, panel_rows, product
+from fastlstm_kernels.tile import WIDTH, matrix_rows, multiply, panel_range, panel_rows
 
 INPUT_ROWS = 96
 """Rows of several short steps whose inputs go through the weights together."""
 
-PIPELINED = 16
-"""Cells, at least, that are computed after one another."""
-
 
 @jit(device=True, inline=True)
-def _add_inputs(x: Array, row: int, rows: int, panels: Array, first: int, last: int, z: Array, at: int) -> None:
+def _add_inputs(
+    x: Array, row: int, rows: int, panels: Array, first: int, last: int, size: int, z: Array, at: int
+) -> None:
     """What some rows of the inputs send to panels first to last - 1 of the gates, biases included."""
-    multiply(
-        matrix_rows(x, row), rows, panel_range(panels, ONE, first, last), last * panels.shape[2], ONE,
-        panel_rows(z, at),
-    )
-
-
-def _cells(
-    v: Backend, code_g: Any, code_c: Any, rows: Any, first: Any, last: Any, size: Any, z: Any, z_panel: Any,
-    c_prev: Any, c: Any, c_panel: Any, h: Any,
-) -> None:
-    """What follows the sums of a step, for some rows and panels first to last - 1; places as for `step_tiles`."""
-
-    def of_panel(k: Any) -> list[Any]:
-        p = first + k
-        unit = p * v.lanes
-        cell_forward(
-            v, code_g, code_c, rows, size - unit, z + p * z_panel, c_prev + p * c_panel, c + p * c_panel, h + unit,
-            size,
-        )
-        return []
-
-    v.repeat(last - first, [], of_panel)
-
-
-@operation
-def cells_of_panels(
-    v: Backend, code_g: Int, code_c: Int, rows: Int, first: Int, last: Int, size: Int, z: Pointer, z_panel: Int,
-    c_prev: Pointer, c: Pointer, c_panel: Int, h: Pointer,
-) -> None:
-    """`_cells`, for kernels."""
-    _cells(v, code_g, code_c, rows, first, last, size, z, z_panel, c_prev, c, c_panel, h)
-
-
-def step_tiles(
-    v: Backend, code_g: Any, code_c: Any, rows: Any, first: Any, last: Any, size: Any, h_prev: Any, panels: Any,
-    panel: Any, z: Any, z_panel: Any, c_prev: Any, c: Any, c_panel: Any, h: Any, begin: Any,
-) -> None:
-    """One step of some rows and of panels first to last - 1.
-
-    The places are those of the first row, of unit 0, and, for the weights, of the first hidden state's; ``begin(p, row,
-    many, place)`` makes sure that what the inputs send to a tile is in z. (To go through the panels backwards every
-    second step, for what the cache still holds, gained 10 % at 256 units, nothing at 512.)
-    """
-    width = WIDTH * v.lanes
-    # A cell's operations wait for each other, so several rows or panels must be under way at once: panel by panel,
-    # one row took 1.6 times as long.
-    group = v.quotient(rows + (PIPELINED - 1), rows)
-
-    def of_group(k: Any) -> list[Any]:
-        start = first + k * group
-        count = v.least(group, last - start)
-
-        def product_of_panel(k: Any) -> list[Any]:
-            p = start + k
-
-            def of_tile(row: Any, many: Any) -> None:
-                place = z + (p * z_panel + row * width)
-                begin(p, row, many, place)
-                a, b = h_prev + row * size, panels + p * panel
-                v.shared(product, many, WIDTH, place, width, a, size, 1, 1, 0, size, b, place, width)
-
-            each_tile(v, rows, of_tile)
-            return []
-
-        v.repeat(count, [], product_of_panel)
-        _cells(v, code_g, code_c, rows, start, start + count, size, z, z_panel, c_prev, c, c_panel, h)
-        return []
-
-    v.repeat(v.quotient(last - first + (group - 1), group), [], of_group)
+    columns = gate_columns(size, panels.shape[2])
+    multiply(matrix_rows(x, row), rows, panel_range(panels, ONE, first, last), columns, ONE, panel_rows(z, at))
 
 
 @operation
 def _step_panels(
-    v: Backend, code_g: Int, code_c: Int, rows: Int, first: Int, last: Int, size: Int, h_prev: Pointer,
-    panels: Pointer, panel: Int, z: Pointer, z_panel: Int, c_prev: Pointer, c: Pointer, c_panel: Int, h: Pointer,
+    v: Backend, code_g: Int, code_c: Int, rows: Int, first: Int, last: Int, turned: Int, size: Int, h_prev: Pointer,
+    weights: Pointer, panel: Int, z: Pointer, z_panel: Int, c_prev: Pointer, c: Pointer, c_panel: Int, h: Pointer,
 ) -> None:
-    """`step_tiles`, where the inputs have been added into z."""
-    step_tiles(
-        v, code_g, code_c, rows, first, last, size, h_prev, panels, panel, z, z_panel, c_prev, c, c_panel, h,
-        lambda *_: None,
-    )
+    """`take_step`, where the inputs have been added into z."""
+    at = Step(rows, first, last, turned, size, h_prev, weights, panel, z, z_panel, c_prev, c, c_panel, h)
+    take_step(v, code_g, code_c, at)
+
+
+NEAR_BYTES = 32768
+"""Bytes of hidden states' weights above which every second step reads them from the end, where a cache still has some.
+
+One row, 64 units 820 to 742 ns a step, 72 units 1100 to 1030; below it is 5 % slower (40 units), and from 100 on equal.
+"""
+
+
+@jit(device=True, inline=True)
+def turned(t: int, count: int, panels: Array, size: int) -> int:
+    """Whether step t goes through `count` panels backwards."""
+    return t & 1 if count * size * panels.shape[2] * panels.itemsize > NEAR_BYTES else 0
 
 
 @jit(device=True, inline=True)
@@ -141,9 +84,9 @@ def _step(
     before, here = previous_row(offsets, sequences, t) + row, sequences + offsets[t] + row
     c_prev, c = (before, here) if record else (row, row)
     _step_panels(
-        packed.code_g, packed.code_c, rows, first, last, size, h_in, before * size, panels, (1 + inputs) * width,
-        panels.shape[1] * width, z, at * width, z.shape[1] * width, cells, c_prev * vector, cells, c * vector,
-        cells.shape[1] * vector, hidden, here * size,
+        packed.code_g, packed.code_c, rows, first, last, turned(t, last - first, panels, size), size, h_in,
+        before * size, panels, (1 + inputs) * width, panels.shape[1] * width, z, at * width, z.shape[1] * width, cells,
+        c_prev * vector, cells, c * vector, cells.shape[1] * vector, hidden, here * size,
     )
     mask_rows(tape, row, rows, here, first, last)
 
@@ -151,14 +94,14 @@ def _step(
 @jit(device=True, inline=True)
 def _by_sequence(worker: int, workers: int, record: bool, packed: Packed, batch: Batch, tape: Tape) -> None:
     """All steps of a worker's own sequences."""
-    panels, offsets = packed.panels, batch.offsets
+    panels, offsets, size = packed.panels, batch.offsets, tape.hidden.shape[1]
     row, last_row = span(worker, workers, tape.hidden.shape[0] - offsets[-1])
     for t in range(offsets.shape[0] - 1):
         rows = min(last_row, offsets[t + 1] - offsets[t]) - row
         if rows <= 0:
             break
         at = row + offsets[t] if record else row
-        _add_inputs(batch.x, row + offsets[t], rows, panels, ZERO, panels.shape[0], tape.gates, at)
+        _add_inputs(batch.x, row + offsets[t], rows, panels, ZERO, panels.shape[0], size, tape.gates, at)
         _step(t, row, rows, ZERO, panels.shape[0], record, packed, batch, tape, at)
 
 
@@ -168,7 +111,7 @@ def forward_by_unit(
     sync: Array,
 ) -> None:
     """A worker's share of the units in steps start to stop - 1; `sync` is zero before the first worker comes."""
-    offsets, panels = batch.offsets, packed.panels
+    offsets, panels, size = batch.offsets, packed.panels, tape.hidden.shape[1]
     begin = end = start
     for t in range(start, stop):
         rows = offsets[t + 1] - offsets[t]
@@ -184,8 +127,8 @@ def forward_by_unit(
         while part >= 0:
             first, last = span(part, workers, panels.shape[0])
             if new_group:
-                count = offsets[end] - offsets[begin]
-                _add_inputs(batch.x, offsets[begin], count, panels, first, last, tape.gates, offsets[begin] - origin)
+                count, row = offsets[end] - offsets[begin], offsets[begin]
+                _add_inputs(batch.x, row, count, panels, first, last, size, tape.gates, row - origin)
             _step(t, ZERO, rows, first, last, record, packed, batch, tape, offsets[t] - origin)
             finish(sync, part, t - start)
             part = next_part(sync, worker, workers, t - start)
@@ -265,11 +208,19 @@ def preactivations(x: Array, offsets: Index, panels: Array, z: Array, hidden: Ar
 def _preactivations_worker(
     worker: int, workers: int, x: Array, offsets: Index, panels: Array, z: Array, hidden: Array
 ) -> None:
-    batch = hidden.shape[0] - offsets[-1]
+    rows, size, width = offsets[-1], hidden.shape[1], panels.shape[2]
+    batch, columns = hidden.shape[0] - rows, gate_columns(size, width)
     first, last = span(worker, workers, panels.shape[0])
-    _add_inputs(x, ZERO, offsets[-1], panels, first, last, z, ZERO)
+    _add_inputs(x, ZERO, rows, panels, first, last, size, z, ZERO)
     for t in range(offsets.shape[0] - 1):
         multiply(
             matrix_rows(hidden, previous_row(offsets, batch, t)), offsets[t + 1] - offsets[t],
-            panel_range(panels, 1 + x.shape[1], first, last), last * panels.shape[2], ZERO, panel_rows(z, offsets[t]),
+            panel_range(panels, 1 + x.shape[1], first, last), columns, ZERO, panel_rows(z, offsets[t]),
         )
+    vector = width // WIDTH
+    units = size - (last - 1) * vector
+    if first < last and units < vector:
+        for row in range(rows):
+            for g in range(GATES - 1, -1, -1):
+                for j in range(vector - 1, -1, -1):
+                    z[last - 1, row, g * vector + j] = z[last - 1, row, g * units + j] if j < units else 0

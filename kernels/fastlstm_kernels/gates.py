@@ -6,7 +6,8 @@ Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000), eqs.
     f, i, o = sigmoid(z_f), sigmoid(z_i), sigmoid(z_o)      g = a0(z_g)
     c = f c_prev + i g                                      h = o a1(c)
 
-The gates of as many units as a vector has lanes lie together, as four vectors: the width of a panel (see `pack`).
+The gates of as many units as a vector has lanes lie together, as four vectors: the width of a panel (see `pack`). On
+their way forwards, those of the fewer units of an incomplete panel lie close together, and take fewer vectors.
 """
 
 from typing import Any
@@ -17,6 +18,11 @@ from fastlstm_kernels.tile import WIDTH
 
 GATES = 4
 """Gates of a unit; at most the `WIDTH` vectors of a panel."""
+
+
+def gate_vectors(v: Backend, units: Any) -> Any:
+    """Vectors of a panel that the gates of some units take, close together; of more units than it has lanes: all."""
+    return v.least(v.quotient(units * GATES + (v.lanes - 1), v.lanes), GATES)
 
 
 def _gates(v: Backend, place: Any) -> list[Any]:
@@ -44,7 +50,8 @@ def cell_forward(
     units : int
         How many of the vector's units exist, counted from the first; more than a vector is all.
     z : place, rows a panel's width apart
-        Pre-activations; replaced by the activated gates f, i, g, o.
+        Pre-activations, each gate's behind the one before; replaced by the activated gates f, i, g, o, each at its
+        vector.
     c_prev : place, rows a vector apart
         Cell state before the step.
     c : place, rows a vector apart
@@ -53,11 +60,12 @@ def cell_forward(
         Written, for units that exist: the hidden state.
     """
     mask = v.first(units)
-    whole = v.truth(units >= v.lanes)
+    whole, apart = v.truth(units >= v.lanes), v.least(units, v.lanes)
 
     def row(r: Any) -> list[Any]:
         place = z + r * (WIDTH * v.lanes)
-        gates, state, hidden = cell(v, code_g, code_c, _gates(v, place), v.load(c_prev + r * v.lanes))
+        given = [v.select(mask, v.load(place + apart * k), 0.0) for k in range(GATES)]
+        gates, state, hidden = cell(v, code_g, code_c, given, v.load(c_prev + r * v.lanes))
         for k, value in enumerate(gates):
             v.store(place + k * v.lanes, value)
         v.store(c + r * v.lanes, state)

@@ -5,7 +5,9 @@ gates f, i, g, o of these units. Its rows are the bias, then one row for each in
 
     panels (units / L rounded up, 1 + input + H, 4 L)
 
-Gradients of weights have the same layout. The way back multiplies by U and W, not by their transposes. Panel p holds
+If there are fewer than L units left for the last panel, say U, its gates are U elements apart, so that they take fewer
+vectors; zeros follow. Gradients of weights have the same layout but for that: there they are always L apart. The way
+back multiplies by U and W, not by their transposes. Panel p holds
 columns 4 L p to 4 L p + 4 L - 1. Row 0 is zero (it takes the bias's place); then comes one row for each
 pre-activation, ordered by panel, gate, unit::
 
@@ -37,6 +39,14 @@ def panels_shape(inputs: int, size: int, dtype: Any) -> tuple[int, int, int]:
     return blocks(size, dtype), 1 + inputs + size, WIDTH * lanes(dtype)
 
 
+@jit(device=True, inline=True)
+def gate_columns(size: int, width: int) -> int:
+    """Columns of all panels up to the last that counts, where panels are so wide."""
+    vector = width // WIDTH
+    last = (size - 1) // vector
+    return last * width + GATES * (size - last * vector)
+
+
 def transposed_shape(columns: int, size: int, dtype: Any, gates: int = GATES) -> tuple[int, int, int]:
     """Shape of the transposed panels of a matrix (4 size, columns), of which the first 3 or all 4 gates count."""
     width = WIDTH * lanes(dtype)
@@ -59,8 +69,14 @@ def transposed(v: Backend, vectors: list[Any]) -> list[Any]:
     return vectors
 
 
-def _to_square(v: Backend, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
-    for k, column in enumerate(transposed(v, [v.load(a + a_row * r) for r in range(v.lanes)])):
+def columns_of(v: Backend, units: Any, a: Any, a_row: Any) -> list[Any]:
+    """The columns of a square of which so many rows exist, 1 or more; zeros for the others."""
+    rows = [v.load(a + a_row * v.least(units - 1, r)) for r in range(v.lanes)]
+    return [v.select(v.first(units), column, 0.0) for column in transposed(v, rows)]
+
+
+def _to_square(v: Backend, units: Any, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
+    for k, column in enumerate(columns_of(v, units, a, a_row)):
         v.store(out + out_row * k, column)
 
 
@@ -71,9 +87,9 @@ def _add_to_square(v: Backend, a: Any, a_row: Any, out: Any, out_row: Any) -> No
 
 
 @operation
-def _transpose_square(v: Backend, a: Pointer, a_row: Int, out: Pointer, out_row: Int) -> None:
-    """out[k, r] = a[r, k] for a vector of rows and columns."""
-    v.shared(_to_square, a, a_row, out, out_row)
+def _transpose_square(v: Backend, units: Int, a: Pointer, a_row: Int, out: Pointer, out_row: Int) -> None:
+    """out[k, r] = a[r, k] for a vector of columns, and of rows, of which so many exist; zeros for the others."""
+    v.shared(_to_square, units, a, a_row, out, out_row)
 
 
 @operation
@@ -93,13 +109,13 @@ def copy_row(v: Backend, columns: Int, a: Pointer, out: Pointer) -> None:
 def to_panel(
     w: Array, row: int, units: int, begin: int, end: int, panels: Array, p: int, first: int, column: int
 ) -> None:
-    """Columns begin to end - 1 of rows of a weight matrix as columns of a panel, from its row `first` on."""
+    """Columns begin to end - 1 of rows of a weight matrix as a vector's columns of a panel, from its row `first` on."""
     depth, width = w.shape[1], panels.shape[2]
     vector = width // WIDTH
-    whole = begin + (end - begin) // vector * vector if units == vector else begin
+    whole = begin + (end - begin) // vector * vector if units > 0 else begin
     for k in range(begin, whole, vector):
         place = (p * panels.shape[1] + first + k - begin) * width + column
-        _transpose_square(w, row * depth + k, depth, panels, place, width)
+        _transpose_square(units, w, row * depth + k, depth, panels, place, width)
     for k in range(whole, end):
         for j in range(vector):
             panels[p, first + k - begin, column + j] = w[row + j, k] if j < units else 0
@@ -127,7 +143,7 @@ def add_biases(b_ih: Array, b_hh: Array, order: Index, size: int, panels: Array,
     vector = panels.shape[2] // WIDTH
     units = min(vector, size - p * vector)
     for g in range(GATES):
-        row, column = order[g] * size + p * vector, g * vector
+        row, column = order[g] * size + p * vector, g * units
         for j in range(vector):
             panels[p, 0, column + j] = b_ih[row + j] if j < min(units, b_ih.shape[0]) else 0
         if b_hh.shape[0]:
@@ -143,9 +159,12 @@ def _pack_worker(
     first, last = span(worker, workers, panels.shape[0])
     for p in range(first, last):
         units = min(vector, size - p * vector)
+        if units < vector:
+            for k in range(panels.shape[1]):
+                copy_row(0, w, 0, panels, (p * panels.shape[1] + k) * panels.shape[2])
         add_biases(b_ih, b_hh, order, size, panels, p)
-        for g in range(GATES):
-            row, column = order[g] * size + p * vector, g * vector
+        for g in range(GATES):  # in rising order, as a gate's zeros are where the next one comes
+            row, column = order[g] * size + p * vector, g * units
             to_panel(w, row, units, 0, w.shape[1], panels, p, 1, column)
             to_panel(u, row, units, 0, u.shape[1], panels, p, 1 + w.shape[1], column)
 

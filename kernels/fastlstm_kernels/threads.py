@@ -59,6 +59,8 @@ def span(worker: int, workers: int, rows: int, block: int = 1) -> tuple[int, int
     Inlined: across a call that might raise Numba counts references to all arrays at hand, by atomic operations. In a
     step of 8 units that was 60 ns of 170, and threads that share an array would get into each other's way.
     """
+    if workers == 1:  # without a division
+        return intp(0), rows
     blocks = (rows + block - 1) // block
     return min(rows, block * (worker * blocks // workers)), min(rows, block * ((worker + 1) * blocks // workers))
 

@@ -8,12 +8,13 @@ along the inputs, then along the hidden states, as everywhere: results are bit f
 from typing import Any
 
 from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
-from fastlstm_kernels.forward import cells_of_panels, mask_rows
+from fastlstm_kernels.forward import mask_rows
 from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.gradients import SCRATCH
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.layer import enter, leave
-from fastlstm_kernels.pack import add_biases, to_panel, transposed
+from fastlstm_kernels.one_step import cells_of_panels
+from fastlstm_kernels.pack import add_biases, columns_of, to_panel
 from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.structs import Batch, States, Tape, Weights
 from fastlstm_kernels.threads import share, span
@@ -34,8 +35,7 @@ def _add_square(
     v: Backend, rows: Int, units: Int, a: Pointer, a_row: Int, x: Pointer, x_row: Int, z: Pointer, z_row: Int
 ) -> None:
     """z[r] += x[r] a.T for some rows of x, and a square of weights a, of which so many rows exist."""
-    columns = transposed(v, [v.load(a + a_row * v.least(units - 1, j)) for j in range(v.lanes)])
-    mask = v.first(units)
+    columns, mask = columns_of(v, units, a, a_row), v.first(units)
 
     def row(r: Any) -> list[Any]:
         place = z + r * z_row
@@ -58,11 +58,11 @@ def _add_product(w: Array, order: Index, p: int, units: int, x: Array, rows: int
         for g in range(GATES):
             _add_square(
                 rows, units, w, (order[g] * size + p * vector) * depth + k, depth, x, k, depth, z,
-                p * z.shape[1] * width + g * vector, width,
+                p * z.shape[1] * width + g * units, width,
             )
     if whole < depth:
         for g in range(GATES):
-            to_panel(w, order[g] * size + p * vector, units, whole, depth, panels, p, 1, g * vector)
+            to_panel(w, order[g] * size + p * vector, units, whole, depth, panels, p, 1, g * units)
         rest = Left(flat(x), whole, depth, ONE, ONE, ZERO, depth - whole)
         multiply(rest, rows, panel_range(panels, ONE, p, p + 1), (p + 1) * width, ZERO, panel_rows(z, 0))
 
@@ -83,8 +83,9 @@ def _forward_worker(
         _add_product(weights.w, order, p, units, x, rows, panels, z)
         _add_product(weights.u, order, p, units, tape.h_in, rows, panels, z)
         for r in range(rows):
-            for j in range(panels.shape[2]):
-                panels[p, r, j] = z[p, r, j]
+            for g in range(GATES):
+                for j in range(vector):
+                    panels[p, r, g * vector + j] = z[p, r, g * units + j] if j < units else 0
     cells_of_panels(
         weights.code_g, weights.code_c, rows, first, last, size, z, 0, z.shape[1] * WIDTH * vector, cells, 0, cells,
         sequences * vector if record else 0, cells.shape[1] * vector, hidden, sequences * size,

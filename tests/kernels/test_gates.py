@@ -50,13 +50,16 @@ def drawn(rng: numpy.random.Generator, dtype: Any, rows: int) -> tuple[Any, Any]
 
 @both
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("missing", [0, 1, 3])
 def test_a_step_forwards(rng: numpy.random.Generator, dtype: Any, rows: int, missing: int) -> None:
     dtype = numpy.dtype(dtype)
     z, s_prev = drawn(rng, dtype, rows)
     units, s, h = lanes(dtype) - missing, numpy.full_like(s_prev, numpy.nan), numpy.full_like(s_prev, 7)
     gates, wanted_s, wanted_h = step(z.astype(float).transpose(1, 0, 2), s_prev.astype(float))
+    z.reshape(rows, -1)[:, : 4 * units] = z[:, :, :units].reshape(rows, -1)
     forwards(rows, units, z, s_prev, s, h)
+    z, gates = z[:, :, :units], gates[:, :, :units]
+    s, wanted_s = s[:, :units], wanted_s[:, :units]
     assert_matches(z, gates.transpose(1, 0, 2), dtype)
     assert_matches(s, wanted_s, dtype)
     assert_matches(h[:, :units], wanted_h[:, :units], dtype)

@@ -64,7 +64,8 @@ def test_panels_hold_the_four_gates_of_the_same_units_side_by_side(rng, dtype, i
     for g in range(4):
         w, u, b = (gates_of(a, size)[g] for a in given)
         for unit in range(size):
-            p, column = unit // vector, g * vector + unit % vector
+            p = unit // vector
+            column = g * min(vector, size - p * vector) + unit % vector
             wanted[p, :, column] = [b[unit], *w[unit], *u[unit]]
     numpy.testing.assert_array_equal(panels, wanted)
 
@@ -90,9 +91,12 @@ def test_transposed_panels_hold_rows_of_the_matrix(rng, dtype, inputs, size, wor
 @shapes
 @pytest.mark.parametrize("workers", [1, 3])
 def test_gradients_come_back_from_panels_and_are_added(rng, dtype, inputs, size, workers):
-    given = weights(rng, inputs, size, dtype)
-    panels = numpy.empty(panels_shape(inputs, size, dtype), dtype)
-    kernels.pack(*given, ORDER, panels, 1)
+    given, vector = weights(rng, inputs, size, dtype), lanes(dtype)
+    panels = numpy.full(panels_shape(inputs, size, dtype), numpy.nan, dtype)
+    for g in range(4):
+        w, u, b = (gates_of(a, size)[g] for a in given)
+        for unit in range(size):
+            panels[unit // vector, :, g * vector + unit % vector] = [b[unit], *w[unit], *u[unit]]
     before = [rng.integers(-9, 9, a.shape).astype(dtype) for a in given]
     sums = [a.copy() for a in before]
     unpacked(panels, ORDER, *sums, workers)

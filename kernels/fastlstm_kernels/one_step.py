@@ -1,0 +1,180 @@
+"""One step of some rows, panel by panel: the sums of the gates' pre-activations, then the cell.
+
+Both walks that take steps, `forward` over time and `step` frame by frame, go through it.
+"""
+
+from typing import Any, NamedTuple
+
+from fastlstm_kernels.gates import cell_forward, gate_vectors
+from fastlstm_kernels.simd import Backend, Int, Pointer, operation
+from fastlstm_kernels.tile import WIDTH, each_tile, product
+
+PIPELINED = 16
+"""Cells, at least, that are computed after one another."""
+
+TOGETHER = 2
+"""Panels of which one row goes through at once: on some cores a single panel's four sums wait for themselves."""
+
+
+class Step(NamedTuple):
+    """Values within a formula: which rows and panels, and where everything is of the first row and of unit 0.
+
+    Attributes
+    ----------
+    rows : int
+        How many rows.
+    first, last : int
+        Panels first to last - 1.
+    turned : int
+        1 to go through them from the last to the first: every second step, for what the nearest cache still holds.
+    size : int
+        Units of the layer.
+    h_prev : place, rows `size` apart
+        What the step takes of the hidden states before.
+    weights : place, panels `panel` apart
+        Those of the first hidden state; see `pack`.
+    z : place, panels `z_panel` apart, rows a panel's width
+        What has been summed up before, or room for it; replaced by the gates.
+    c_prev, c : places, panels `c_panel` apart, rows a vector
+        Cell states before, and after.
+    h : place, rows `size` apart
+        Written: the hidden states.
+    """
+
+    rows: Any
+    first: Any
+    last: Any
+    turned: Any
+    size: Any
+    h_prev: Any
+    weights: Any
+    panel: Any
+    z: Any
+    z_panel: Any
+    c_prev: Any
+    c: Any
+    c_panel: Any
+    h: Any
+
+
+class Inputs(NamedTuple):
+    """Inputs that have not been summed up, rows `count` apart; their weights, and the biases, are before the others."""
+
+    x: Any
+    count: Any
+
+
+def _cells(v: Backend, code_g: Any, code_c: Any, at: Step, first: Any, count: Any) -> None:
+    """What follows the sums, of some panels."""
+
+    def of_panel(k: Any) -> list[Any]:
+        p = first + k
+        unit = p * v.lanes
+        cell_forward(
+            v, code_g, code_c, at.rows, at.size - unit, at.z + p * at.z_panel, at.c_prev + p * at.c_panel,
+            at.c + p * at.c_panel, at.h + unit, at.size,
+        )
+        return []
+
+    v.repeat(count, [], of_panel)
+
+
+@operation
+def cells_of_panels(
+    v: Backend, code_g: Int, code_c: Int, rows: Int, first: Int, last: Int, size: Int, z: Pointer, z_panel: Int,
+    c_prev: Pointer, c: Pointer, c_panel: Int, h: Pointer,
+) -> None:
+    """What follows the sums of a step, of panels first to last - 1; places as for `Step`."""
+    at = Step(rows, first, last, 0, size, None, None, None, z, z_panel, c_prev, c, c_panel, h)
+    _cells(v, code_g, code_c, at, first, last - first)
+
+
+def _bias(v: Backend, at: Step, inputs: Inputs, p: Any) -> Any:
+    return at.weights + (p * at.panel - (inputs.count + 1) * (WIDTH * v.lanes))
+
+
+def _sums(v: Backend, at: Step, inputs: Inputs | None, p: Any) -> None:
+    """Those of one panel, some rows at a time."""
+    width, needed, weights = WIDTH * v.lanes, gate_vectors(v, at.size - p * v.lanes), at.weights + p * at.panel
+
+    def of_tile(row: Any, many: Any) -> None:
+        place, a = at.z + (p * at.z_panel + row * width), at.h_prev + row * at.size
+        if inputs:
+            bias, x = _bias(v, at, inputs, p), inputs.x + row * inputs.count
+            v.shared(
+                product, many, needed, bias, 0, x, inputs.count, 1, 1, 0, inputs.count, bias + width, place, width
+            )
+        v.shared(product, many, needed, place, width, a, at.size, 1, 1, 0, at.size, weights, place, width)
+
+    each_tile(v, at.rows, of_tile)
+
+
+def _row_sums(v: Backend, at: Step, inputs: Inputs | None, p: Any, panels: int) -> None:
+    """Those of one row, of some panels from p on at once."""
+    width = WIDTH * v.lanes
+
+    def of_last(vectors: int) -> Any:
+        columns = [q * WIDTH + j for q in range(panels) for j in range(WIDTH if q < panels - 1 else vectors)]
+
+        def places(start: Any, panel: Any) -> list[Any]:
+            lines = [start + q * panel for q in range(panels)]
+            return [lines[n // WIDTH] + n % WIDTH * v.lanes for n in columns]
+
+        def along(a: Any, weights: list[Any]) -> Any:
+            def step(k: Any, *sums: Any) -> list[Any]:
+                x, row = v.broadcast(a + k), k * width
+                return [v.fma(x, v.load(w + row), total) for w, total in zip(weights, sums, strict=True)]
+
+            return step
+
+        def run() -> None:
+            results = places(at.z + p * at.z_panel, at.z_panel)
+            if inputs:
+                bias = places(_bias(v, at, inputs, p), at.panel)
+                sums = [v.load(place) for place in bias]
+                sums = v.repeat(inputs.count, sums, along(inputs.x, [place + width for place in bias]))
+            else:
+                sums = [v.load(place) for place in results]
+            sums = v.repeat(at.size, sums, along(at.h_prev, places(at.weights + p * at.panel, at.panel)))
+            for place, total in zip(results, sums, strict=True):
+                v.store(place, total)
+
+        return run
+
+    needed = gate_vectors(v, at.size - (p + (panels - 1)) * v.lanes)
+    v.choose(needed, {vectors: of_last(vectors) for vectors in range(1, WIDTH + 1)})
+
+
+def _in_groups(v: Backend, at: Step, first: Any, count: Any, group: Any, body: Any) -> None:
+    """Run ``body(first, count)`` for groups of some panels, in the order that is asked for."""
+
+    def turn(k: Any) -> list[Any]:
+        before = k * group
+        many = v.least(count - before, group)
+        body(first + before + at.turned * (count - before - before - many), many)
+        return []
+
+    v.repeat(v.quotient(count + (group - 1), group), [], turn)
+
+
+def take_step(v: Backend, code_g: Any, code_c: Any, at: Step, inputs: Inputs | None = None) -> None:
+    """One step of some rows and panels; with `inputs`, their sums too, which are in z otherwise.
+
+    Activation codes are those of the candidate and of the cell state.
+    """
+    one = v.truth(at.rows < 2)
+
+    def of_group(first: Any, count: Any) -> None:
+        def of_row() -> None:
+            _in_groups(v, at, first, count, TOGETHER, lambda p, many: v.choose(many, {
+                TOGETHER: lambda: _row_sums(v, at, inputs, p, TOGETHER),
+                1: lambda: _row_sums(v, at, inputs, p, 1),
+            }))
+
+        v.choose(one, {1: of_row, 0: lambda: _in_groups(v, at, first, count, 1, lambda p, _: _sums(v, at, inputs, p))})
+        _cells(v, code_g, code_c, at, first, count)
+
+    # A cell's operations wait for each other, so several rows or panels must be under way at once: panel by panel, one
+    # row took 1.6 times as long.
+    group = v.quotient(at.rows + (PIPELINED - 1), at.rows)
+    _in_groups(v, at, at.first, at.last - at.first, group, of_group)
