@@ -149,8 +149,9 @@ class Level:
         """Of the workers for some work, which has always the same steps."""
         first = self.directions[0]
         batch, size, count = first.batch.batch, first.size, blocks(first.size, first.dtype)
+        ragged = first.batch.rows < first.batch.duration * batch
         # Sequences or units for each; without `self`, as a circle of references would hold its arrays.
-        choice = Choice(lambda workers: batch >= workers or share_units(batch, size, count, workers))
+        choice = Choice(lambda workers: batch >= workers or share_units(batch, size, count, workers, ragged))
         self._choices[work] = choice
         return choice
 

@@ -66,4 +66,4 @@ def independent_pays(batch: int, size: int, dtype: numpy.dtype[Any], workers: in
     """Whether two layers of the same work are done sooner by a worker for each than by all workers, one by one."""
     if workers <= 2:
         return bool(workers == 1 or GATES * size * size * dtype.itemsize <= NEAR)
-    return batch < workers and not share_units(batch, size, blocks(size, dtype), workers)
+    return batch < workers and not share_units(batch, size, blocks(size, dtype), workers, False)

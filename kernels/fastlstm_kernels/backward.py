@@ -158,5 +158,6 @@ def run_backward(
     """
     sync = np.zeros((workers, SYNC_LINE), np.int64)
     sequences, size, panels = scratch.d_h.shape[1], deltas.d_y.shape[1], scratch.transposed_u.shape[0]
-    by_unit = shares_units(sequences, size, panels, workers)
+    ragged = batch.offsets[-1] < (batch.offsets.shape[0] - 1) * sequences
+    by_unit = shares_units(sequences, size, panels, workers, ragged)
     share(_backward_worker, (by_unit, codes, batch, tape, deltas, scratch, sync), workers)

@@ -148,8 +148,9 @@ def _forward_worker(
 def run_forward(packed: Packed, batch: Batch, tape: Tape, record: bool, workers: int) -> None:
     """`forward`, for other kernels."""
     sync = np.zeros((workers, SYNC_LINE), np.int64)
-    sequences, size = tape.hidden.shape[0] - batch.offsets[-1], tape.hidden.shape[1]
-    by_unit = shares_units(sequences, size, packed.panels.shape[0], workers)
+    rows, steps, size = batch.offsets[-1], batch.offsets.shape[0] - 1, tape.hidden.shape[1]
+    sequences = tape.hidden.shape[0] - rows
+    by_unit = shares_units(sequences, size, packed.panels.shape[0], workers, rows < steps * sequences)
     share(_forward_worker, (by_unit, record, packed, batch, tape, sync), workers)
 
 

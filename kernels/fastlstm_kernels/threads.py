@@ -72,10 +72,21 @@ One sequence, a step by one worker and by two: 32 hidden units 0.31 µs and 0.33
 """
 
 
-def share_units(batch: int, size: int, blocks: int, workers: int) -> bool:
-    """Whether workers share the units of each step, rather than the sequences; for Python, not compiled."""
-    work = 4 * batch * size * size // workers
-    return workers == 1 or (blocks >= workers and work >= LONG_STEP)
+FEW_ROWS = 8
+"""Rows of a step that take about as long as fewer, which wait for the weights."""
+
+
+def share_units(batch: int, size: int, blocks: int, workers: int, ragged: bool) -> bool:
+    """Whether workers share the units of each step, rather than the sequences; for Python, not compiled.
+
+    Units come in blocks, so that one worker may have more of them than the others, who wait for it at each step. Of
+    sequences of several lengths the first worker has the longest.
+    """
+    if workers == 1 or blocks < workers or 4 * batch * size * size // workers < LONG_STEP:
+        return workers == 1
+    by_unit = (blocks + workers - 1) // workers * max(batch, FEW_ROWS)
+    by_sequence = blocks * max((batch + workers - 1) // workers, FEW_ROWS)
+    return ragged or batch < workers or by_unit <= by_sequence
 
 
 shares_units = jit(device=True)(share_units)

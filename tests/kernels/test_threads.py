@@ -47,6 +47,25 @@ def run(layer, x, state, d_output, d_state):
     return [output, *final, inferred, *inferred_final, d_input, *d_initial], layer.gradients.flat.copy()
 
 
+@pytest.mark.parametrize(
+    ("batch", "size", "blocks", "workers", "ragged", "by_unit"),
+    [
+        (1, 128, 8, 2, False, True),  # one sequence
+        (1, 16, 1, 2, False, False),  # one block
+        (4, 16, 2, 2, False, False),  # too little work to wait for each other
+        (32, 128, 8, 2, False, True),  # even shares
+        (32, 100, 7, 2, False, False),  # 4 blocks and 3
+        (32, 100, 7, 2, True, True),  # the long sequences would be the first worker's
+        (4, 136, 9, 2, False, True),  # each would read all weights for 2 rows
+        (3, 264, 17, 4, False, True),  # more workers than sequences
+        (5, 8, 1, 1, False, True),
+    ],
+)
+def test_who_shares_what(batch, size, blocks, workers, ragged, by_unit, monkeypatch):
+    monkeypatch.setattr(sys.modules["fastlstm_kernels.threads"], "LONG_STEP", 6000)
+    assert threads.share_units(batch, size, blocks, workers, ragged) == by_unit
+
+
 @both
 @shapes
 def test_a_layers_results_are_the_same_for_any_number_of_threads(rng, T, batch, I, H, dtype):  # noqa: E741
