@@ -206,6 +206,16 @@ def preactivations(x: Array, offsets: Index, panels: Array, z: Array, hidden: Ar
 
 
 @jit(device=True)
+def _spread(z: Array, units: int) -> None:
+    """Gates (rows, 4 lanes) that are `units` elements apart as gates a vector apart, and zeros between them."""
+    vector = z.shape[1] // WIDTH
+    for row in range(z.shape[0]):
+        for g in range(GATES - 1, -1, -1):  # from the last one, as they move to the right
+            for j in range(vector - 1, -1, -1):
+                z[row, g * vector + j] = z[row, g * units + j] if j < units else 0
+
+
+@jit(device=True)
 def _preactivations_worker(
     worker: int, workers: int, x: Array, offsets: Index, panels: Array, z: Array, hidden: Array
 ) -> None:
@@ -218,10 +228,5 @@ def _preactivations_worker(
             matrix_rows(hidden, previous_row(offsets, batch, t)), offsets[t + 1] - offsets[t],
             panel_range(panels, 1 + x.shape[1], first, last), columns, ZERO, panel_rows(z, offsets[t]),
         )
-    vector = width // WIDTH
-    units = size - (last - 1) * vector
-    if first < last and units < vector:
-        for row in range(rows):
-            for g in range(GATES - 1, -1, -1):
-                for j in range(vector - 1, -1, -1):
-                    z[last - 1, row, g * vector + j] = z[last - 1, row, g * units + j] if j < units else 0
+    if first < last:
+        _spread(z[last - 1], min(width // WIDTH, size - (last - 1) * (width // WIDTH)))

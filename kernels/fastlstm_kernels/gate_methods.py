@@ -141,4 +141,4 @@ def run_rows(z: Array, gates: Array, cells: Array, hidden: Array, rows: Array) -
             copy_rows(count, units, gates, at, width, rows, place + plane, size)
         at = (p * cells.shape[1] + first) * vector
         copy_rows(count, units, cells, at, vector, rows, 9 * plane + unit, size)
-    rows[8] = hidden[first:]
+    copy_rows(count, size, hidden, first * size, size, rows, 8 * plane, size)

@@ -109,7 +109,8 @@ def example_forward(sizes: Index, parameters: Array, x: Array, values: Array, sc
     total, zs = values.shape[0] // 2, values.ravel()
     activations = zs[total:]
     zs[: sizes[0]] = 0
-    activations[: sizes[0]] = x[:, 0]
+    for k in range(sizes[0]):  # to assign a part of one array to another takes 2 s to compile
+        activations[k] = x[k, 0]
     network_forward(sizes, parameters, 1, zs[:total], activations, scratch, 1)
 
 

@@ -99,7 +99,7 @@ def _sums(v: Backend, at: Step, inputs: Inputs | None, p: Any) -> None:
 
     def of_tile(row: Any, many: Any) -> None:
         place, a = at.z + (p * at.z_panel + row * width), at.h_prev + row * at.size
-        if inputs:
+        if inputs is not None:
             bias, x = _bias(v, at, inputs, p), inputs.x + row * inputs.count
             v.shared(
                 product, many, needed, bias, 0, x, inputs.count, 1, 1, 0, inputs.count, bias + width, place, width
@@ -129,7 +129,7 @@ def _row_sums(v: Backend, at: Step, inputs: Inputs | None, p: Any, panels: int) 
 
         def run() -> None:
             results = places(at.z + p * at.z_panel, at.z_panel)
-            if inputs:
+            if inputs is not None:
                 bias = places(_bias(v, at, inputs, p), at.panel)
                 sums = [v.load(place) for place in bias]
                 sums = v.repeat(inputs.count, sums, along(inputs.x, [place + width for place in bias]))

@@ -31,11 +31,12 @@ def _step_worker(
     batch, inputs = x.shape
     size, depth, width = hidden.shape[2], panels.shape[1], panels.shape[2]
     first, last = span(worker, workers, panels.shape[0])
-    _step_rows(
-        batch, first, last, turned(now, last - first, panels, size), inputs, size, x, intp(0), hidden,
-        now * batch * size, panels, intp(0), depth * width, z, intp(0), batch * width, cells, intp(0),
-        batch * cells.shape[2], hidden, (1 - now) * batch * size,
-    )
+    if batch:
+        _step_rows(
+            batch, first, last, turned(now, last - first, panels, size), inputs, size, x, intp(0), hidden,
+            now * batch * size, panels, intp(0), depth * width, z, intp(0), batch * width, cells, intp(0),
+            batch * cells.shape[2], hidden, (1 - now) * batch * size,
+        )
 
 
 @jit()

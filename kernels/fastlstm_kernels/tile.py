@@ -21,7 +21,10 @@ ROWS = 6
 """Most rows of a tile."""
 
 NARROW = 4
-"""Rows from which single vectors of a panel are worth computing alone; fewer sums would wait for each other."""
+"""Rows from which single vectors of a panel are worth computing alone; fewer sums would wait for each other.
+
+Fewer rows take half a panel or a whole one.
+"""
 
 PANEL_BYTES = 65536
 """A panel is cut along the common dimension into pieces of this size, so that it stays in the second-level cache."""
@@ -80,7 +83,9 @@ def product(
 
     whole = {count: of_rows(count, vectors_of(count), WIDTH // vectors_of(count)) for count in range(1, ROWS + 1)}
     narrow = {ROWS + count: of_rows(count, 1, needed) for count in range(NARROW, ROWS + 1)}
-    v.choose(rows + v.truth(needed < WIDTH) * v.truth(rows >= NARROW) * ROWS, narrow | whole)
+    half = {ROWS + count: of_rows(count, WIDTH // 2, 1) for count in range(1, NARROW)}
+    most = WIDTH - 1 - v.truth(rows < NARROW) * (WIDTH // 2 - 1)
+    v.choose(rows + v.truth(needed < most + 1) * ROWS, half | narrow | whole)
 
 
 def each_tile(v: Backend, rows: Any, body: Any) -> None:
