@@ -7,7 +7,7 @@ gradients is one product, split among workers by its OUTPUT, so that each elemen
 import numpy as np
 
 from fastlstm_kernels.arrays import ONE, ZERO, Array
-from fastlstm_kernels.batch import chunk_begin, previous_row
+from fastlstm_kernels.batch import chunk_begin, is_ragged, previous_row
 from fastlstm_kernels.gates import cell_backward
 from fastlstm_kernels.gradients import into_inputs, products_phase, weight_sums
 from fastlstm_kernels.jit import jit
@@ -158,6 +158,5 @@ def run_backward(
     """
     sync = np.zeros((workers, SYNC_LINE), np.int64)
     sequences, size, panels = scratch.d_h.shape[1], deltas.d_y.shape[1], scratch.transposed_u.shape[0]
-    ragged = batch.offsets[-1] < (batch.offsets.shape[0] - 1) * sequences
-    by_unit = shares_units(sequences, size, panels, workers, ragged)
+    by_unit = shares_units(sequences, size, panels, workers, is_ragged(batch.offsets, sequences))
     share(_backward_worker, (by_unit, codes, batch, tape, deltas, scratch, sync), workers)

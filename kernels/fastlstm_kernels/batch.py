@@ -16,6 +16,12 @@ def previous_row(offsets: Index, batch: int, t: int) -> int:
     return 0 if t == 0 else batch + offsets[t - 1]
 
 
+@jit(device=True, inline=True)
+def is_ragged(offsets: Index, batch: int) -> bool:
+    """Whether some of the sequences end before the last step."""
+    return bool(offsets[-1] < (offsets.shape[0] - 1) * batch)
+
+
 @jit()
 def chunk_begin(offsets: Index, end: int, rows: int) -> int:
     """First step of the chunk that ends before step `end`, of so many rows at most, or one step."""

@@ -11,11 +11,10 @@ step is too small to wait for others after it, each worker runs all time steps o
 import numpy as np
 
 from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
-from fastlstm_kernels.batch import previous_row
-from fastlstm_kernels.gates import GATES
+from fastlstm_kernels.batch import is_ragged, previous_row
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.one_step import Step, take_step
-from fastlstm_kernels.pack import gate_columns
+from fastlstm_kernels.one_step import Step, is_turned, take_step
+from fastlstm_kernels.pack import gate_columns, spread
 from fastlstm_kernels.phases import SYNC_LINE, finish, next_part
 from fastlstm_kernels.rows import times_rows
 from fastlstm_kernels.simd import Backend, Int, Pointer, operation
@@ -46,19 +45,6 @@ def _step_panels(
     take_step(v, code_g, code_c, at)
 
 
-NEAR_BYTES = 32768
-"""Bytes of hidden states' weights above which every second step reads them from the end, where a cache still has some.
-
-One row, 64 units 820 to 742 ns a step, 72 units 1100 to 1030; below it is 5 % slower (40 units), and from 100 on equal.
-"""
-
-
-@jit(device=True, inline=True)
-def turned(t: int, count: int, panels: Array, size: int) -> int:
-    """Whether step t goes through `count` panels backwards."""
-    return t & 1 if count * size * panels.shape[2] * panels.itemsize > NEAR_BYTES else 0
-
-
 @jit(device=True, inline=True)
 def mask_rows(tape: Tape, row: int, rows: int, here: int, first: int, last: int) -> None:
     """What the next step takes of units of panels first to last - 1 of sequences from `row` on, at rows from `here`."""
@@ -84,7 +70,7 @@ def _step(
     before, here = previous_row(offsets, sequences, t) + row, sequences + offsets[t] + row
     c_prev, c = (before, here) if record else (row, row)
     _step_panels(
-        packed.code_g, packed.code_c, rows, first, last, turned(t, last - first, panels, size), size, h_in,
+        packed.code_g, packed.code_c, rows, first, last, is_turned(t, last - first, panels, size), size, h_in,
         before * size, panels, (1 + inputs) * width, panels.shape[1] * width, z, at * width, z.shape[1] * width, cells,
         c_prev * vector, cells, c * vector, cells.shape[1] * vector, hidden, here * size,
     )
@@ -148,9 +134,9 @@ def _forward_worker(
 def run_forward(packed: Packed, batch: Batch, tape: Tape, record: bool, workers: int) -> None:
     """`forward`, for other kernels."""
     sync = np.zeros((workers, SYNC_LINE), np.int64)
-    rows, steps, size = batch.offsets[-1], batch.offsets.shape[0] - 1, tape.hidden.shape[1]
-    sequences = tape.hidden.shape[0] - rows
-    by_unit = shares_units(sequences, size, packed.panels.shape[0], workers, rows < steps * sequences)
+    sequences, size = tape.hidden.shape[0] - batch.offsets[-1], tape.hidden.shape[1]
+    ragged = is_ragged(batch.offsets, sequences)
+    by_unit = shares_units(sequences, size, packed.panels.shape[0], workers, ragged)
     share(_forward_worker, (by_unit, record, packed, batch, tape, sync), workers)
 
 
@@ -206,16 +192,6 @@ def preactivations(x: Array, offsets: Index, panels: Array, z: Array, hidden: Ar
 
 
 @jit(device=True)
-def _spread(z: Array, units: int) -> None:
-    """Gates (rows, 4 lanes) that are `units` elements apart as gates a vector apart, and zeros between them."""
-    vector = z.shape[1] // WIDTH
-    for row in range(z.shape[0]):
-        for g in range(GATES - 1, -1, -1):  # from the last one, as they move to the right
-            for j in range(vector - 1, -1, -1):
-                z[row, g * vector + j] = z[row, g * units + j] if j < units else 0
-
-
-@jit(device=True)
 def _preactivations_worker(
     worker: int, workers: int, x: Array, offsets: Index, panels: Array, z: Array, hidden: Array
 ) -> None:
@@ -229,4 +205,4 @@ def _preactivations_worker(
             panel_range(panels, 1 + x.shape[1], first, last), columns, ZERO, panel_rows(z, offsets[t]),
         )
     if first < last:
-        _spread(z[last - 1], min(width // WIDTH, size - (last - 1) * (width // WIDTH)))
+        spread(z[last - 1], min(width // WIDTH, size - (last - 1) * (width // WIDTH)), z[last - 1])

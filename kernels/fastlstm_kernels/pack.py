@@ -7,9 +7,8 @@ gates f, i, g, o of these units. Its rows are the bias, then one row for each in
 
 If there are fewer than L units left for the last panel, say U, its gates are U elements apart, so that they take fewer
 vectors; zeros follow. Gradients of weights have the same layout but for that: there they are always L apart. The way
-back multiplies by U and W, not by their transposes. Panel p holds
-columns 4 L p to 4 L p + 4 L - 1. Row 0 is zero (it takes the bias's place); then comes one row for each
-pre-activation, ordered by panel, gate, unit::
+back multiplies by U and W, not by their transposes. Panel p holds columns 4 L p to 4 L p + 4 L - 1. Row 0 is zero (it
+takes the bias's place); then comes one row for each pre-activation, ordered by panel, gate, unit::
 
     transposed (columns / 4 L rounded up, 1 + units rounded up · 4, 4 L)
 
@@ -47,6 +46,16 @@ def gate_columns(size: int, width: int) -> int:
     return last * width + GATES * (size - last * vector)
 
 
+@jit(device=True)
+def spread(z: Array, units: int, out: Array) -> None:
+    """Gates (rows, 4 lanes) of an incomplete panel a vector apart, and zeros between them; `out` may be `z`."""
+    vector = z.shape[1] // WIDTH
+    for row in range(z.shape[0]):
+        for g in range(GATES - 1, -1, -1):  # from the last one, as they move to the right
+            for j in range(vector - 1, -1, -1):
+                out[row, g * vector + j] = z[row, g * units + j] if j < units else 0
+
+
 def transposed_shape(columns: int, size: int, dtype: Any, gates: int = GATES) -> tuple[int, int, int]:
     """Shape of the transposed panels of a matrix (4 size, columns), of which the first 3 or all 4 gates count."""
     width = WIDTH * lanes(dtype)
@@ -71,8 +80,8 @@ def transposed(v: Backend, vectors: list[Any]) -> list[Any]:
 
 def columns_of(v: Backend, units: Any, a: Any, a_row: Any) -> list[Any]:
     """The columns of a square of which so many rows exist, 1 or more; zeros for the others."""
-    rows = [v.load(a + a_row * v.least(units - 1, r)) for r in range(v.lanes)]
-    return [v.select(v.first(units), column, 0.0) for column in transposed(v, rows)]
+    rows, mask = [v.load(a + a_row * v.least(units - 1, r)) for r in range(v.lanes)], v.first(units)
+    return [v.select(mask, column, 0.0) for column in transposed(v, rows)]
 
 
 def _to_square(v: Backend, units: Any, a: Any, a_row: Any, out: Any, out_row: Any) -> None:

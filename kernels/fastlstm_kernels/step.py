@@ -2,9 +2,8 @@
 
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.arrays import Array, intp
-from fastlstm_kernels.forward import turned
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.one_step import Inputs, Step, take_step
+from fastlstm_kernels.one_step import Inputs, Step, is_turned, take_step
 from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH
@@ -33,7 +32,7 @@ def _step_worker(
     first, last = span(worker, workers, panels.shape[0])
     if batch:
         _step_rows(
-            batch, first, last, turned(now, last - first, panels, size), inputs, size, x, intp(0), hidden,
+            batch, first, last, is_turned(now, last - first, panels, size), inputs, size, x, intp(0), hidden,
             now * batch * size, panels, intp(0), depth * width, z, intp(0), batch * width, cells, intp(0),
             batch * cells.shape[2], hidden, (1 - now) * batch * size,
         )

@@ -84,8 +84,8 @@ def product(
     whole = {count: of_rows(count, vectors_of(count), WIDTH // vectors_of(count)) for count in range(1, ROWS + 1)}
     narrow = {ROWS + count: of_rows(count, 1, needed) for count in range(NARROW, ROWS + 1)}
     half = {ROWS + count: of_rows(count, WIDTH // 2, 1) for count in range(1, NARROW)}
-    most = WIDTH - 1 - v.truth(rows < NARROW) * (WIDTH // 2 - 1)
-    v.choose(rows + v.truth(needed < most + 1) * ROWS, half | narrow | whole)
+    enough = WIDTH - v.truth(rows < NARROW) * (WIDTH // 2 - 1)
+    v.choose(rows + v.truth(needed < enough) * ROWS, half | narrow | whole)
 
 
 def each_tile(v: Backend, rows: Any, body: Any) -> None:

@@ -14,7 +14,7 @@ from fastlstm_kernels.gradients import SCRATCH
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.layer import enter, leave
 from fastlstm_kernels.one_step import cells_of_panels
-from fastlstm_kernels.pack import add_biases, columns_of, to_panel
+from fastlstm_kernels.pack import add_biases, columns_of, spread, to_panel
 from fastlstm_kernels.simd import Backend, Int, Pointer, operation
 from fastlstm_kernels.structs import Batch, States, Tape, Weights
 from fastlstm_kernels.threads import share, span
@@ -82,10 +82,7 @@ def _forward_worker(
                 z[p, r, j] = panels[p, 0, j]
         _add_product(weights.w, order, p, units, x, rows, panels, z)
         _add_product(weights.u, order, p, units, tape.h_in, rows, panels, z)
-        for r in range(rows):
-            for g in range(GATES):
-                for j in range(vector):
-                    panels[p, r, g * vector + j] = z[p, r, g * units + j] if j < units else 0
+        spread(z[p, :rows], units, panels[p])
     cells_of_panels(
         weights.code_g, weights.code_c, rows, first, last, size, z, 0, z.shape[1] * WIDTH * vector, cells, 0, cells,
         sequences * vector if record else 0, cells.shape[1] * vector, hidden, sequences * size,
