@@ -1,6 +1,7 @@
 """`torch.nn.LSTM` on NumPy arrays."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy
@@ -19,6 +20,7 @@ from fastlstm.nn.arguments import State
 from fastlstm.nn.layer import Layer
 from fastlstm.nn.stepper import Stepper, packed
 from fastlstm.parameters import Buffer
+from fastlstm_kernels import compiled_step
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.structs import Weights
 
@@ -339,14 +341,41 @@ class LSTM(Layer):
         TypeError, ValueError
             There is no such layer or direction, or there are projections, which the kernels do not have.
         """
-        if self.proj_size:
-            raise ValueError(f"panels are those of a layer without a projection, got one of proj_size {self.proj_size}")
         if reverse and not self.bidirectional:
             raise ValueError("reverse must be False, as the layer has one direction")
+        return packed(self._for_kernels(layer)[bool(reverse)].weights)
+
+    def compiled_step(self, layer: int = 0) -> Callable[[Array, Array, Array, Array, int], None]:
+        """A step of one row for your own compiled code, made for the sizes of a layer: see docs/kernels.md.
+
+        It takes 0.6 to 0.9 of the time of `fastlstm_kernels.step`, least where layers are small.
+
+        Parameters
+        ----------
+        layer : int
+            Which one, from 0 for the lowest.
+
+        Returns
+        -------
+        callable
+            See `fastlstm_kernels.compiled_step`; it takes the layer's `panels`, of either direction.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `panels`.
+        """
+        whole = Weights(*self._for_kernels(layer)[0].weights)
+        return compiled_step(whole.w.shape[1], whole.u.shape[1])
+
+    def _for_kernels(self, layer: int) -> list[Projected]:
+        """The directions of one layer, of which kernels can do all."""
+        if self.proj_size:
+            raise ValueError(f"panels are those of a layer without a projection, got one of proj_size {self.proj_size}")
         level = checks.integer("layer", layer, 0)
         if level >= self.num_layers:
             raise ValueError(f"layer must be below num_layers, {self.num_layers}, got {layer}")
-        return packed(self._layers()[level][bool(reverse)].weights)
+        return self._layers()[level]
 
     @property
     def _directions(self) -> int:

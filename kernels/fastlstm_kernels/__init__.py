@@ -5,6 +5,7 @@ Needs numpy and numba only. Kernels check nothing: shapes, dtypes and C order ar
 runs in the calling thread and never enters Numba's threading layer.
 """
 
+from fastlstm_kernels.compiled_step import compiled_step
 from fastlstm_kernels.dense import dense_backward, dense_forward
 from fastlstm_kernels.entropy import cross_entropy, label_cross_entropy
 from fastlstm_kernels.forward import forward, preactivations
@@ -31,6 +32,7 @@ __all__ = [
     "adam_step",
     "add_gate_gradients",
     "backward_pair",
+    "compiled_step",
     "cross_entropy",
     "dense_backward",
     "dense_forward",

@@ -13,7 +13,9 @@ from fastlstm_kernels import cache
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def jit(*, device: bool = False, inline: bool = False, parallel: bool = False) -> Callable[[Function], Function]:
+def jit(
+    *, device: bool = False, inline: bool = False, parallel: bool = False, kept: bool = True
+) -> Callable[[Function], Function]:
     """Compile a kernel with the library's flags.
 
     A product and a sum may become one fused multiply-add. Nothing is assumed about NaN or infinity, which come out
@@ -31,6 +33,8 @@ def jit(*, device: bool = False, inline: bool = False, parallel: bool = False) -
         inferred: LLVM optimizes a callee once more in every function above it.
     parallel : bool
         True for a function with a ``prange``.
+    kept : bool
+        False for one of many functions that share a name, which the cache on disk could not tell apart.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def jit(*, device: bool = False, inline: bool = False, parallel: bool = False) -
 
     def decorate(function: Function) -> Function:
         compiled: Function = numba.njit(function, **flags)
-        if not numba.config.DISABLE_JIT:
+        if kept and not numba.config.DISABLE_JIT:
             cache.enable(compiled)
         return compiled
 

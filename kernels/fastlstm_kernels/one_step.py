@@ -103,6 +103,17 @@ def cells_of_panels(
     _cells(v, code_g, code_c, at, first, last - first)
 
 
+def along(v: Backend, a: Any, weights: list[Any]) -> Any:
+    """A step of `repeat` that adds products with the elements from `a` on; each sum has its column of weights."""
+    width = WIDTH * v.lanes
+
+    def step(k: Any, *sums: Any) -> list[Any]:
+        x, row = v.broadcast(a + k), k * width
+        return [v.fma(x, v.load(w + row), total) for w, total in zip(weights, sums, strict=True)]
+
+    return step
+
+
 def _bias(v: Backend, at: Step, inputs: Inputs, p: Any) -> Any:
     return at.weights + (p * at.panel - (inputs.count + 1) * (WIDTH * v.lanes))
 
@@ -134,22 +145,15 @@ def _row_sums(v: Backend, at: Step, inputs: Inputs | None, p: Any, panels: int) 
             lines = [start + q * panel for q in range(panels)]
             return [lines[n // WIDTH] + n % WIDTH * v.lanes for n in columns]
 
-        def along(a: Any, weights: list[Any]) -> Any:
-            def step(k: Any, *sums: Any) -> list[Any]:
-                x, row = v.broadcast(a + k), k * width
-                return [v.fma(x, v.load(w + row), total) for w, total in zip(weights, sums, strict=True)]
-
-            return step
-
         def run() -> None:
             results = places(at.z + p * at.z_panel, at.z_panel)
             if inputs is not None:
                 bias = places(_bias(v, at, inputs, p), at.panel)
                 sums = [v.load(place) for place in bias]
-                sums = v.repeat(inputs.count, sums, along(inputs.x, [place + width for place in bias]))
+                sums = v.repeat(inputs.count, sums, along(v, inputs.x, [place + width for place in bias]))
             else:
                 sums = [v.load(place) for place in results]
-            sums = v.repeat(at.size, sums, along(at.h_prev, places(at.weights + p * at.panel, at.panel)))
+            sums = v.repeat(at.size, sums, along(v, at.h_prev, places(at.weights + p * at.panel, at.panel)))
             for place, total in zip(results, sums, strict=True):
                 v.store(place, total)
 

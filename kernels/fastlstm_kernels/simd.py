@@ -135,6 +135,8 @@ class Emitter:
         Where to.
     dtype : dtype
         float32 or float64: of all vectors.
+    count : int, optional
+        Elements of a vector; by default those of a register.
 
     Attributes
     ----------
@@ -143,13 +145,17 @@ class Emitter:
     dtype : dtype
     """
 
-    def __init__(self, builder: ir.IRBuilder, dtype: Any) -> None:
-        self.builder, self.dtype, self.lanes = builder, np.dtype(dtype), lanes(dtype)
+    def __init__(self, builder: ir.IRBuilder, dtype: Any, count: int | None = None) -> None:
+        self.builder, self.dtype, self.lanes = builder, np.dtype(dtype), count or lanes(dtype)
         self._size = self.dtype.itemsize
         element = ir.FloatType() if self._size == 4 else ir.DoubleType()
         self._float = ir.VectorType(element, self.lanes)
         self._bits = ir.VectorType(ir.IntType(8 * self._size), self.lanes)
         self._suffix = f"v{self.lanes}f{8 * self._size}"
+
+    def shortened(self, count: int) -> "Emitter":
+        """One that writes at the same place, of vectors of so many elements."""
+        return Emitter(self.builder, self.dtype, count)
 
     def like(self, value: Any, kind: ir.Type) -> ir.Value:
         """`value` as an IR value of a type; Python numbers become constants of it."""
@@ -232,7 +238,7 @@ class Emitter:
         return Value(self, self.builder.bitcast(value.ir, self._float))
 
     def shuffle(self, a: Value, b: Value, places: Sequence[int]) -> Value:
-        """Elements of a, then b, by place."""
+        """Elements of a, then b, by place; a and b may be longer than the result."""
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(places))
         return Value(self, self.builder.shuffle_vector(a.ir, b.ir, mask))
 
@@ -337,11 +343,17 @@ class Simulator:
     ----------
     dtype : dtype
         float32 or float64: of all vectors. Elementwise formulas take arrays of any length.
+    count : int, optional
+        As for `Emitter`.
     """
 
-    def __init__(self, dtype: Any) -> None:
-        self.dtype, self.lanes = np.dtype(dtype), lanes(dtype)
+    def __init__(self, dtype: Any, count: int | None = None) -> None:
+        self.dtype, self.lanes = np.dtype(dtype), count or lanes(dtype)
         self._bits = np.dtype(f"i{self.dtype.itemsize}")
+
+    def shortened(self, count: int) -> "Simulator":
+        """See `Emitter`."""
+        return Simulator(self.dtype, count)
 
     def fill(self, number: float) -> Any:
         """See `Emitter`."""

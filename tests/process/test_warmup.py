@@ -41,6 +41,7 @@ def use_layer(dtype, tmp):
         layer.load_state_dict(layer.state_dict())
         if not layer.proj_size:
             layer.panels()
+            layer.compiled_step()
         if not layer.bidirectional:
             step = layer.stepper(4)
             step(x[0])
@@ -49,7 +50,7 @@ def use_layer(dtype, tmp):
             step(x[0])
     assert public(fastlstm.nn.LSTM) == {
         "forward", "backward", "zero_grad", "state_dict", "load_state_dict", "stepper", "panels", "config",
-        "generators",
+        "compiled_step", "generators",
     }
     assert public(fastlstm.nn.Stepper) == {"reset"}
 

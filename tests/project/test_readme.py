@@ -89,6 +89,7 @@ def test_the_guide_to_the_kernels_gives_the_layers_bits():
     assert first is not last
     for y in first, last:
         numpy.testing.assert_array_equal(y, names["layer"](names["x"])[0], strict=True)
+    numpy.testing.assert_array_equal(names["row"], first[:, 0], strict=True)
     numpy.testing.assert_array_equal(names["own"], names["panels"], strict=True)
 
 

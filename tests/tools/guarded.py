@@ -7,6 +7,7 @@ before it calls it, so that the last line tells what went wrong.
 """
 
 import ctypes
+import functools
 import mmap
 import random
 import sys
@@ -69,6 +70,11 @@ class Watch:
                     setattr(kind, attribute, staticmethod(self._before(name, kernel)))
 
     def _before(self, name: str, kernel: Any) -> Any:
+        if name == "compiled_step":  # it makes a kernel
+            return lambda *sizes: self._watched(name, called(kernel(*sizes)))
+        return self._watched(name, kernel)
+
+    def _watched(self, name: str, kernel: Any) -> Any:
         def call(*args: Any) -> None:
             if self.guards is None:
                 kernel(*args)
@@ -101,6 +107,12 @@ class Watch:
 
     def _alone(self, name: str, *args: Any) -> None:
         self._called(name, getattr(kernels, name).kernel, args)
+
+
+@functools.cache
+def called(advance: Any) -> Any:
+    """A kernel for compiled code only, to be called from Python."""
+    return numba.njit(lambda x, panels, c, h, now: advance(x, panels, c, h, now))
 
 
 def arrays_of(args: Any) -> Any:
@@ -197,8 +209,11 @@ def stack_results(
         found += [output, *state, d_input, *d_state, layer.gradients.flat]
         if "dropout" not in kind:
             found.append(layer(x, state, lengths)[0])
+    one, row = nn.LSTM(x.shape[2], size, dtype=x.dtype, seed=0), numpy.ones(x.shape[2], x.dtype)
+    c, h = numpy.ones(size, x.dtype), numpy.ones((2, size), x.dtype)
+    one.compiled_step()(row, one.panels(), c, h, 0)
     step = layer.stepper(x.shape[1])
-    return [*found, *(step(row).copy() for row in x), *step.state]
+    return [*found, c, h, *(step(row).copy() for row in x), *step.state]
 
 
 def dense_results(rng: numpy.random.Generator, x: Any, outputs: int, workers: int) -> list[Any]:
