@@ -1,6 +1,7 @@
 """Checks of what users pass in; each returns what a kernel can take, and raises before anything is changed."""
 
 import operator
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy
@@ -62,12 +63,17 @@ def _unmasked(name: str, value: Any) -> None:
 
 def kernel_array(array: Array, dtype: numpy.dtype[Any]) -> Array:
     """`array` in a dtype and layout that kernels take: C order, native bytes, aligned, writable; a copy if need be."""
-    if array.dtype == dtype and array.flags.carray and type(array) is numpy.ndarray:
+    if type(array) is ndarray and array.dtype == dtype and array.flags.carray:
         return array  # numpy.require takes 3 µs to find out
     return numpy.require(array, dtype, ["C", "A", "W", "E"])
 
 
-def are_direct(arrays: list[Any], shapes: list[tuple[int, ...]], dtype: numpy.dtype[Any]) -> bool:
+def is_direct(value: Any, dtype: numpy.dtype[Any]) -> bool:
+    """Whether kernels can take a value as it is, as nearly every value is: an array of this very dtype, and so on."""
+    return type(value) is ndarray and value.dtype is dtype and value.flags.carray
+
+
+def are_direct(arrays: Sequence[Any], shapes: list[tuple[int, ...]], dtype: numpy.dtype[Any]) -> bool:
     """Whether kernels can take all values as they are, of these shapes, and change them in place."""
     for value in arrays:
         if type(value) is not ndarray or value.dtype is not dtype or not value.flags.carray:
@@ -89,8 +95,8 @@ def shaped_array(name: str, value: Any, shape: tuple[int, ...], dtype: numpy.dty
     TypeError, ValueError
         As `real_array`, or another shape.
     """
-    if type(value) is ndarray and value.dtype is dtype and value.shape == shape and value.flags.carray:
-        return value
+    if is_direct(value, dtype) and value.shape == shape:
+        return value  # type: ignore[no-any-return]
     array = real_array(name, value)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")

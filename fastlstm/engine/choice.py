@@ -72,17 +72,20 @@ class Choice:
         if self._learns:
             self._learn(seconds)
             return
-        usual = self._usual[self._best]
-        stalled = _stalled(seconds, usual)
+        best = self._best
+        usual = self._usual[best]
         if self._queue:
-            self._judge(seconds, usual, stalled)
-        elif stalled and self._best > 1:
-            self._best = max(n for n in self._every if n < self._best)
-            self._wait(seconds - usual)
-        else:
-            self._usual[self._best] += (min(seconds, SLOW * usual) - usual) / RECENT
-            if self._spent > self._next_try:
-                self._try()
+            self._judge(seconds, usual)
+            return
+        if seconds > SLOW * usual:
+            if best > 1 and _stalled(seconds, usual):
+                self._best = max(n for n in self._every if n < best)
+                self._wait(seconds - usual)
+                return
+            seconds = SLOW * usual
+        self._usual[best] = usual + (seconds - usual) / RECENT
+        if self._spent > self._next_try:
+            self._try()
 
     def _begin(self, most: int) -> None:
         """Learn anew, as there are other numbers than before. What seems best comes first."""
@@ -119,11 +122,11 @@ class Choice:
         self._times = []
         self._queue = TRIES * [n]
 
-    def _judge(self, seconds: float, usual: float, stalled: bool) -> None:
+    def _judge(self, seconds: float, usual: float) -> None:
         """A call of a try: its number is used from now on if its calls are shorter than usual."""
         n, *rest = self._queue
         self._times.append(seconds)
-        self._queue = [] if stalled else rest
+        self._queue = [] if _stalled(seconds, usual) else rest
         if self._queue:
             return
         lost = sum(self._times) - len(self._times) * usual

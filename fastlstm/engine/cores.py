@@ -44,7 +44,7 @@ def _count() -> int:
     # Numba's own function takes locks, one of them in Python, which Ctrl-C may leave taken: so it is called only once.
     count = getattr(parallel, "_get_num_threads", None)
     if count is not None:
-        return int(count())
+        return count()  # type: ignore[no-any-return]
     with _starting:
         return int(numba.get_num_threads())
 

@@ -8,7 +8,7 @@ import numpy
 import fastlstm_kernels as kernels
 from fastlstm.checks import Array
 from fastlstm.engine.batch import Batch
-from fastlstm.engine.workspace import Shape, Together, empty, rows_at_once, workspace
+from fastlstm.engine.workspace import Shape, Together, maker, rows_at_once, workspace
 from fastlstm_kernels import structs
 from fastlstm_kernels.forward import INPUT_ROWS
 from fastlstm_kernels.gates import FACTORS, GATES
@@ -106,6 +106,7 @@ class Direction:
         self.run_forward = kernels.unpacked_forward if self.is_unpacked else kernels.layer_forward
         self.run_backward = kernels.unpacked_backward if self.is_unpacked else kernels.layer_backward
         self._hidden_shape = batch.batch + batch.rows, self.size
+        self._new_hidden = maker(self._hidden_shape, self.dtype)
         self._gates_shape = self._blocks, rows, WIDTH * vector
         self._cells_shape = self._blocks, batch.batch + (batch.rows if record else 0), vector
         self._tapes = Together((self._hidden_shape, self._gates_shape, self._cells_shape), self.dtype)
@@ -147,7 +148,7 @@ class Direction:
         if not self.record:
             panels, gates, cells = self._once("passing", self._passing_run)
             if hidden is None:
-                hidden = empty(self._hidden_shape, self.dtype)
+                hidden = self._new_hidden()
         elif reuse:
             panels, gates, cells, hidden = self._once("reused", self._reused_run)
         else:
@@ -157,7 +158,7 @@ class Direction:
         if mask is None:
             mask = self.no_mask
         else:
-            h_in = empty(self._hidden_shape, self.dtype)
+            h_in = self._new_hidden()
         return Run(
             self.weights, (x, batch.offsets, batch.ends, batch.places), states, (gates, cells, hidden, h_in, mask),
             panels, self.record,

@@ -57,17 +57,15 @@ class Level:
             As for `Direction.forward`.
         """
         if len(self.directions) == 1:
-            runs = [self.directions[0].forward(inputs[0], states[0], masks[0] if masks else None, hidden, reuse)]
-        else:
-            runs = []
-            for k, direction in enumerate(self.directions):
-                x = self._handed(runs[0].hidden[direction.batch.batch :], between) if self.chained and k else inputs[k]
-                mask = masks[k] if masks else None
-                runs.append(direction.forward(x, states[k], mask, hidden if k else None, reuse))
-        if len(runs) == 1:
-            self._chosen("forward", self._flops, self.directions[0].run_forward, *runs[0])
-        else:
-            self._chosen("forward", self._flops, self._run_forward, runs, between)
+            only = self.directions[0]
+            run = only.forward(inputs[0], states[0], masks[0] if masks else None, hidden, reuse)
+            self._chosen("forward", self._flops, only.run_forward, *run)
+            return [run]
+        runs: list[Run] = []
+        for k, direction in enumerate(self.directions):
+            x = self._handed(runs[0].hidden[direction.batch.batch :], between) if self.chained and k else inputs[k]
+            runs.append(direction.forward(x, states[k], masks[k] if masks else None, hidden if k else None, reuse))
+        self._chosen("forward", self._flops, self._run_forward, runs, between)
         return runs
 
     def _run_forward(self, runs: list[Run], between: Array | None, workers: int) -> None:

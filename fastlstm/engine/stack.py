@@ -59,6 +59,7 @@ class Stack:
         self._directions, self._count = len(layers[0]), len(layers) * len(layers[0])
         size = len(u) // GATES
         self._inputs, self._sizes = structs.Weights(*first.weights).w.shape[1], (u.shape[1], size)
+        self._state_shapes = [(self._count, batch.batch, features) for features in self._sizes]
         self._projected: list[ProjectedLevel] = []
         self._apart: list[Level] = []
         self._groups: dict[int, list[Level]] = {}
@@ -109,8 +110,11 @@ class Stack:
         final = self._new_states()
         if self._projected:
             return self._run_projected(x, initial, final, [])[0], final
+        levels = self._together()
+        if len(levels) == 1 and self._count == 1:
+            return levels[0].forward([x], [(*initial, *final, 0)])[0].hidden[self.batch.batch :], final
         first, states = 0, None  # the array that x is a part of
-        for level in self._together():
+        for level in levels:
             count = len(level.directions)
             given = [(*initial, *final, k) for k in range(first, first + count)]
             first += count
@@ -237,5 +241,5 @@ class Stack:
         return d_y, d_initial
 
     def _new_states(self) -> States:
-        count, batch, (outputs, size) = self._count, self.batch.batch, self._sizes
-        return numpy.empty((count, batch, outputs), self._dtype), numpy.empty((count, batch, size), self._dtype)
+        h, c = self._state_shapes
+        return numpy.empty(h, self._dtype), numpy.empty(c, self._dtype)

@@ -4,10 +4,11 @@ Fresh working arrays cost as much as the work (a page fault every 4 KiB). Huge p
 tape's again too, 2 % of a training step at 512 units and nothing below.
 """
 
+import functools
 import itertools
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -48,6 +49,11 @@ def empty(shape: Shape, dtype: numpy.dtype[Any]) -> Array:
     if math.prod(shape) < SMALL:
         return numpy.empty(shape, dtype)
     return _bytes(math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
+
+
+def maker(shape: Shape, dtype: numpy.dtype[Any]) -> Callable[[], Array]:
+    """What makes such arrays as `empty` does, in half the time where they are small."""
+    return functools.partial(numpy.empty if math.prod(shape) < SMALL else empty, shape, dtype)
 
 
 class Together:

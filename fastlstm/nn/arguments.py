@@ -10,7 +10,7 @@ from fastlstm.checks import Array
 State: TypeAlias = tuple[Array, Array]
 
 
-def state(name: str, value: Any, shapes: tuple[tuple[int, ...], tuple[int, ...]], dtype: numpy.dtype[Any]) -> State:
+def state(name: str, value: Any, shapes: list[tuple[int, ...]], dtype: numpy.dtype[Any]) -> State:
     """Hidden and cell part of a state, of the given shapes.
 
     Raises
@@ -18,8 +18,10 @@ def state(name: str, value: Any, shapes: tuple[tuple[int, ...], tuple[int, ...]]
     TypeError, ValueError
         Not a pair of arrays of real numbers, or other shapes.
     """
-    if not isinstance(value, tuple | list) or len(value) != 2:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:  # in half the time of a union
         raise TypeError(f"{name} must be a tuple of two arrays, hidden and cell, got {type(value).__name__}")
+    if checks.are_direct(value, shapes, dtype):
+        return value[0], value[1]
     hidden, cell = (checks.shaped_array(f"{name}[{k}]", value[k], shapes[k], dtype) for k in range(2))
     return hidden, cell
 

@@ -167,6 +167,7 @@ class LSTM(Layer):
             self.input_size, self.hidden_size, self.num_layers, self._directions, self.proj_size, self.bias
         )
         self._plans: Plans[Stack] = Plans()
+        self._state_sizes = self.num_layers * self._directions, self.proj_size or self.hidden_size, self.hidden_size
         self._no_states = no_states(self.dtype), no_states(self.dtype)
         self._draw(shapes, self.dtype, self.hidden_size**-0.5, generator)
         if self.recurrent_initializer == "orthogonal":
@@ -406,12 +407,12 @@ class LSTM(Layer):
 
     def _plan(self, duration: int, batch: int, batch_first: bool, lengths: Array | None, record: bool) -> Stack:
         """The plan of calls of one shape."""
-        shape = duration, batch, batch_first
-        key = *shape, record, self.n_threads, None if lengths is None else lengths.tobytes()
-        return self._plans.get(key, self._new_plan, shape, lengths, record)
+        key = duration, batch, batch_first, record, self.n_threads, None if lengths is None else lengths.tobytes()
+        return self._plans.get(key, self._new_plan, key, lengths)
 
-    def _new_plan(self, shape: tuple[int, int, bool], lengths: Array | None, record: bool) -> Stack:
-        n_threads = self.n_threads
+    def _new_plan(self, key: tuple[Any, ...], lengths: Array | None) -> Stack:
+        duration, count, batch_first, record, n_threads, _ = key
+        shape = duration, count, batch_first
         batch = Batch(*shape, n_threads) if lengths is None else RaggedBatch(*shape, lengths, n_threads)
         return Stack(self._layers(), batch, record, n_threads)
 
@@ -424,9 +425,9 @@ class LSTM(Layer):
             return duration, features
         return (batch, duration, features) if self.batch_first else (duration, batch, features)
 
-    def _state_shapes(self, batch: int, batched: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        lead = (self.num_layers * self._directions, batch)[: 1 + batched]
-        return (*lead, self.proj_size or self.hidden_size), (*lead, self.hidden_size)
+    def _state_shapes(self, batch: int, batched: bool) -> list[tuple[int, ...]]:
+        count, outputs, size = self._state_sizes
+        return [(count, batch, outputs), (count, batch, size)] if batched else [(count, outputs), (count, size)]
 
     def _states(self, name: str, value: Any, batch: Batch, batched: bool) -> State:
         """Hidden and cell parts of a state as the user gives it, or nothing for None."""
@@ -455,12 +456,13 @@ class LSTM(Layer):
 
     def _input(self, input: Any, lengths: Any, record: bool) -> tuple[Array, Array, bool, Array | None, Stack]:
         """The input with a batch axis, and as an array; whether it had the axis; the lengths; the plan for it."""
-        array = checks.real_array("input", input)
+        direct = checks.is_direct(input, self.dtype)
+        array = input if direct else checks.real_array("input", input)
         if array.ndim not in (2, 3) or array.shape[-1] != self.input_size:
             raise ValueError(f"input must have shape (T, batch, {self.input_size}) or (T, {self.input_size}), or with "
                              f"batch_first (batch, T, {self.input_size}); got {array.shape}")
         batched = array.ndim == 3
-        x = checks.kernel_array(array, self.dtype)
+        x = array if direct else checks.kernel_array(array, self.dtype)
         x = x if batched else x[:, None]
         batch_first = self.batch_first and batched
         batch, duration = x.shape[:2] if batch_first else x.shape[1::-1]

@@ -214,7 +214,7 @@ class Stepper:
     @state.setter
     def state(self, value: Any) -> None:
         like = self.state
-        h, c = arguments.state("state", value, (like[0].shape, like[1].shape), self._x.dtype)
+        h, c = arguments.state("state", value, [like[0].shape, like[1].shape], self._x.dtype)
         for level, *parts in zip(self._levels, h, c, strict=True):
             level.set_state(*parts)
 
