@@ -69,7 +69,7 @@ def kernel_array(array: Array, dtype: numpy.dtype[Any]) -> Array:
 
 
 def is_direct(value: Any, dtype: numpy.dtype[Any]) -> bool:
-    """Whether kernels can take a value as it is, as nearly every value is: an array of this very dtype, and so on."""
+    """Whether a value is an array that kernels can take as it is (not so one whose equal dtype is another object)."""
     return type(value) is ndarray and value.dtype is dtype and value.flags.carray
 
 

@@ -1,7 +1,7 @@
 """The layer: inference, a training step, frame by frame; beside PyTorch and ONNX Runtime where they are installed."""
 
 from .common import DTYPES, REST, limit_distance, ratio
-from .peers import IMPLEMENTATIONS, PEERS, layer
+from .peers import PEERS, layer
 
 SHAPES = [
     (20, 1, 8, 16), (100, 1, 32, 100), (1000, 1, 64, 256), (5000, 1, 16, 64), (50, 32, 64, 64), (100, 32, 128, 256),
@@ -11,31 +11,29 @@ SHAPES = [
 SIZES = [(8, 16), (32, 64), (64, 128), (64, 256)]
 """Input, hidden."""
 SHAPE, SIZE, OF_PEER = "T, batch, input, hidden", "input, hidden", "fastlstm time / peer time"
+OF_LIMIT = "limit distance"
 
 
 class Layer:
     """A sequence in one call, and its gradients: forward, zeroed gradients, backward."""
 
-    params = (IMPLEMENTATIONS, DTYPES, SHAPES)
-    param_names = ("implementation", "dtype", SHAPE)
-    version = "1"
+    params = (DTYPES, SHAPES)
+    param_names = ("dtype", SHAPE)
+    version = "2"
 
-    def setup(self, implementation, dtype, shape):
-        self.made = layer(implementation, dtype, shape)
-        self.made.forward()
-        if implementation != "onnxruntime":
-            self.made.train()
+    def setup(self, dtype, shape):
+        self.made = layer("fastlstm", dtype, shape)
+        self.made.train()
 
-    def time_forward(self, implementation, dtype, shape):
+    def time_forward(self, dtype, shape):
         self.made.forward()
 
     time_forward.pretty_name = "layer forward"
     time_forward.unit = "seconds"
 
-    def time_training(self, implementation, dtype, shape):
+    def time_training(self, dtype, shape):
         self.made.train()
 
-    time_training.params = (["fastlstm", "torch"], DTYPES, SHAPES)
     time_training.pretty_name = "layer training step"
     time_training.unit = "seconds"
 
@@ -61,15 +59,15 @@ class Threads:
 class Frame:
     """One time step of one sequence, the state carried on."""
 
-    params = (IMPLEMENTATIONS, DTYPES, SIZES)
-    param_names = ("implementation", "dtype", SIZE)
-    version = "2"
+    params = (DTYPES, SIZES)
+    param_names = ("dtype", SIZE)
+    version = "3"
 
-    def setup(self, implementation, dtype, sizes):
-        self.made = layer(implementation, dtype, (1, 1, *sizes))
+    def setup(self, dtype, sizes):
+        self.made = layer("fastlstm", dtype, (1, 1, *sizes))
         self.made.step()
 
-    def time_step(self, implementation, dtype, sizes):
+    def time_step(self, dtype, sizes):
         self.made.step()
 
     time_step.pretty_name = "layer frame step"
@@ -151,10 +149,10 @@ class Limit:
         return limit_distance(self.made.forward, self.flops, dtype)
 
     track_forward.pretty_name = "layer forward, distance to the limit"
-    track_forward.unit = "limit distance"
+    track_forward.unit = OF_LIMIT
 
     def track_training(self, dtype, shape):
         return limit_distance(self.made.train, 3 * self.flops, dtype)
 
     track_training.pretty_name = "layer training step, distance to the limit"
-    track_training.unit = "limit distance"
+    track_training.unit = OF_LIMIT

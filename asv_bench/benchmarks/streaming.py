@@ -7,7 +7,6 @@ from fastlstm.train import Adam, SquaredError, Trainer
 
 from .common import library, ratio
 
-IMPLEMENTATIONS = ["fastlstm", "torch"]
 CHUNK, INPUTS, OUTPUTS, CHUNKS = 32, 16, 8, 20
 
 
@@ -53,22 +52,18 @@ class Torchs:
             state = tuple(part.detach() for part in state)
 
 
-def made(implementation, batch, hidden):
-    return (Ours if implementation == "fastlstm" else Torchs)(batch, hidden)
-
-
 class Streaming:
     """Twenty updates."""
 
-    params = (IMPLEMENTATIONS, [1, 32], [64, 256])
-    param_names = ("implementation", "batch", "hidden")
-    version = "1"
+    params = ([1, 32], [64, 256])
+    param_names = ("batch", "hidden")
+    version = "2"
 
-    def setup(self, implementation, batch, hidden):
-        self.made = made(implementation, batch, hidden)
+    def setup(self, batch, hidden):
+        self.made = Ours(batch, hidden)
         self.made.train()
 
-    def time_training(self, implementation, batch, hidden):
+    def time_training(self, batch, hidden):
         self.made.train()
 
     time_training.pretty_name = "streaming training"
@@ -83,7 +78,7 @@ class StreamingRatio:
     version = "1"
 
     def setup(self, batch, hidden):
-        self.both = [made(implementation, batch, hidden).train for implementation in IMPLEMENTATIONS]
+        self.both = [kind(batch, hidden).train for kind in (Ours, Torchs)]
 
     def track_training(self, batch, hidden):
         return ratio(*self.both, rounds=11)

@@ -36,15 +36,15 @@ def adam(implementation, size):
 class AdamStep:
     """One step."""
 
-    params = (IMPLEMENTATIONS, SIZES)
-    param_names = ("implementation", "parameters")
-    version = "1"
+    params = (SIZES,)
+    param_names = ("parameters",)
+    version = "2"
 
-    def setup(self, implementation, size):
-        self.step = adam(implementation, size)
+    def setup(self, size):
+        self.step = adam("fastlstm", size)
         self.step()
 
-    def time_step(self, implementation, size):
+    def time_step(self, size):
         self.step()
 
     time_step.pretty_name = "Adam step, float32"

@@ -110,11 +110,10 @@ class Stack:
         final = self._new_states()
         if self._projected:
             return self._run_projected(x, initial, final, [])[0], final
-        levels = self._together()
-        if len(levels) == 1 and self._count == 1:
-            return levels[0].forward([x], [(*initial, *final, 0)])[0].hidden[self.batch.batch :], final
+        if self._count == 1:
+            return self._apart[0].forward([x], [(*initial, *final, 0)])[0].hidden[self.batch.batch :], final
         first, states = 0, None  # the array that x is a part of
-        for level in levels:
+        for level in self._together():
             count = len(level.directions)
             given = [(*initial, *final, k) for k in range(first, first + count)]
             first += count

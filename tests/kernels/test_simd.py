@@ -316,3 +316,19 @@ def test_a_named_cpu_decides_the_width_and_whether_it_fuses(monkeypatch, feature
     monkeypatch.setattr(simd.llvm, "get_process_triple", lambda: "aarch64-unknown-linux-gnu")
     if wanted[0] == 16:
         assert simd._host() == (16, 32, True)
+
+
+@both
+def test_shorter_vectors_touch_no_more_than_they_hold(dtype, rng):
+    def formula(v, n: Int, a: Pointer, b: Pointer, out: Pointer):
+        short = v.shortened(v.lanes // 2)
+        short.store(out, short.load(a) * short.load(b))
+        places = range(v.lanes - 1, v.lanes // 2 - 1, -1)
+        short.store(out + v.lanes, short.shuffle(v.load(a), v.load(b), places))
+
+    a, b = two(dtype, rng)
+    half = lanes(dtype) // 2
+    found = run(formula, 0, a, b, 2)
+    numpy.testing.assert_array_equal(found[0, :half], a[:half] * b[:half])
+    numpy.testing.assert_array_equal(found[1, :half], a[half:][::-1])
+    assert (found[:, half:] == UNTOUCHED).all()
