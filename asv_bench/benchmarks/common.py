@@ -17,6 +17,7 @@ SHAPES = [(20, 8, 8, 16, 4), (100, 32, 32, 100, 4), (100, 64, 64, 256, 4), (200,
 """T, input, output, hidden, K."""
 SHAPE = "T, input, output, hidden, K"
 OF_ORACLE = "fastlstm time / oracle time"
+OF_LIMIT = "limit distance"
 
 LIMIT = 1024
 """Rows and columns of the matrices whose product tells what the machine can do."""

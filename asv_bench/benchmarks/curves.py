@@ -1,7 +1,6 @@
 """How near a layer comes to what the machine can do, by units and by batch, and what a step costs by their number."""
 
-from .common import limit_distance
-from .layer import OF_LIMIT
+from .common import OF_LIMIT, limit_distance
 from .peers import layer
 
 ROUNDS = 5

@@ -1,6 +1,6 @@
 """The layer: inference, a training step, frame by frame; beside PyTorch and ONNX Runtime where they are installed."""
 
-from .common import DTYPES, REST, limit_distance, ratio
+from .common import DTYPES, OF_LIMIT, REST, limit_distance, ratio
 from .peers import PEERS, layer
 
 SHAPES = [
@@ -11,7 +11,6 @@ SHAPES = [
 SIZES = [(8, 16), (32, 64), (64, 128), (64, 256)]
 """Input, hidden."""
 SHAPE, SIZE, OF_PEER = "T, batch, input, hidden", "input, hidden", "fastlstm time / peer time"
-OF_LIMIT = "limit distance"
 
 
 class Layer:

@@ -1,9 +1,10 @@
 """How many workers the calls of a plan use: what has turned out to be fastest, on this machine and in this company.
 
 Results are bitwise the same for any number of workers, so that trying costs time only. The first calls try each
-candidate in turn. Later ones use the best, and now and then another, as seldom as what was lost by it allows. Where a
-call takes much longer than usual, the system has put a thread aside for another process, and the others wait for it:
-then fewer workers do the work for a while.
+candidate in turn. Later ones use the best, and now and then another, as seldom as what was lost by it allows. Where the
+system puts a thread aside for another process, the others wait for it: what is lost is set off against what so many
+workers gain, and fewer do the work for a while if that is not enough. It is a cumulative sum test (E. S. Page,
+"Continuous inspection schemes", Biometrika 41, 1954).
 
 Ctrl-C may come between any two operations, and the object is used on: every assignment leaves something to go on from.
 """
@@ -16,17 +17,23 @@ TRIES = 3
 COST = 0.02
 """Share of the time that may be lost by trying."""
 
-CALLS = 200
+CALLS = 20
 """Calls, at least, from one try of another number to the next."""
 
 BETTER = 0.97
 """Share of the usual time that another number must stay below to be used from then on."""
 
-STALL = 1e-3
-"""Seconds above the usual that are a thread waiting for its turn, and no noise: schedulers give turns of 1 to 16 ms."""
-
 SLOW = 2.5
-"""Times the usual that a stalled call takes at least."""
+"""Times the usual that a call counts as at most; where it takes longer, something came in between."""
+
+STALL = 1e-3
+"""Seconds above the usual that end a try, if they are SLOW too: a thread waits for its turn, which takes 1 to 16 ms."""
+
+CREDIT = 12e-3
+"""Seconds of gain over fewer workers that are set off against later losses."""
+
+DEBT = 6e-3
+"""Seconds of loss, without credit, after which fewer workers take over. With it, it takes two turns of others."""
 
 RECENT = 16
 """Calls, about, that a usual time is the mean of."""
@@ -36,11 +43,6 @@ def candidates(most: int) -> list[int]:
     """1, 2, 4, … and `most`."""
     powers = [1 << k for k in range(most.bit_length())]
     return powers if powers[-1] == most else [*powers, most]
-
-
-def _stalled(seconds: float, usual: float) -> bool:
-    """Whether a call has waited for a thread that had been put aside."""
-    return seconds > max(SLOW * usual, usual + STALL)
 
 
 class Choice:
@@ -55,6 +57,10 @@ class Choice:
     _best: int
     _queue: list[int]  # what the next calls use, to learn or to try
     _learns: bool
+    _fewer: int  # the next candidate below the best one
+    _lost: float  # seconds, so far, by not using `_fewer`
+    _spent: float  # seconds of all calls
+    _next_try: float  # what is spent by then
 
     def __init__(self, shares: Callable[[int], bool]) -> None:
         self._shares = shares
@@ -77,13 +83,13 @@ class Choice:
         if self._queue:
             self._judge(seconds, usual)
             return
-        if seconds > SLOW * usual:
-            if best > 1 and _stalled(seconds, usual):
-                self._best = max(n for n in self._every if n < best)
-                self._wait(seconds - usual)
+        if best > 1:
+            self._lost = max(-CREDIT, self._lost + seconds - self._usual[self._fewer])
+            if self._lost > DEBT:
+                self._wait(self._lost)
+                self._use(self._fewer)
                 return
-            seconds = SLOW * usual
-        self._usual[best] = usual + (seconds - usual) / RECENT
+        self._usual[best] = usual + (min(seconds, SLOW * usual) - usual) / RECENT
         if self._spent > self._next_try:
             self._try()
 
@@ -96,22 +102,17 @@ class Choice:
         self._order = [*others, self._best]  # the number that was tried longest ago first
         self._usual: dict[int, float] = {}  # seconds of a call with each number
         self._times: list[float] = []  # of the calls of a try
-        self._spent = self._next_try = 0.0
+        self._spent = self._next_try = self._lost = 0.0
         self._most = most  # last: until then the next call begins again
 
     def _learn(self, seconds: float) -> None:
         """Each number has the shortest of its calls, for the first ones meet new memory and new code."""
         if self._queue:
             n, *rest = self._queue
-            least = min(self._usual.values(), default=seconds)
-            if n in self._usual and n > 1 and _stalled(seconds, least):
-                self._usual[n] = seconds
-                rest = [k for k in rest if k != n]
-            else:
-                self._usual[n] = min(seconds, self._usual.get(n, seconds))
+            self._usual[n] = min(seconds, self._usual.get(n, seconds))
             self._queue = rest
         if not self._queue:
-            self._best = min(self._every, key=self._usual.__getitem__)
+            self._use(min(self._every, key=self._usual.__getitem__))
             self._learns = False
             self._wait(0)
 
@@ -126,15 +127,23 @@ class Choice:
         """A call of a try: its number is used from now on if its calls are shorter than usual."""
         n, *rest = self._queue
         self._times.append(seconds)
-        self._queue = [] if _stalled(seconds, usual) else rest
+        stalled = seconds > max(SLOW * usual, usual + STALL)
+        self._queue = [] if stalled else rest
         if self._queue:
             return
-        lost = sum(self._times) - len(self._times) * usual
-        mean = sum(self._times) / len(self._times)
-        if mean < BETTER * usual:
+        count = len(self._times)
+        mean = sum(self._times) / count
+        if not stalled:
             self._usual[n] = mean
-            self._best = n
-        self._wait(lost)
+        if mean < BETTER * usual:
+            self._use(n)
+        self._wait(count * (mean - usual))
+
+    def _use(self, n: int) -> None:
+        """Let all calls but tries have this number from now on."""
+        self._fewer = max((k for k in self._every if k < n), default=1)
+        self._lost = 0.0
+        self._best = n
 
     def _wait(self, lost: float) -> None:
         """Until so much time has been spent that what was lost is a small share of it."""

@@ -110,7 +110,7 @@ class Stack:
         final = self._new_states()
         if self._projected:
             return self._run_projected(x, initial, final, [])[0], final
-        if self._count == 1:
+        if self._count == 1:  # what follows does the same, and takes a tenth of a small call's time
             return self._apart[0].forward([x], [(*initial, *final, 0)])[0].hidden[self.batch.batch :], final
         first, states = 0, None  # the array that x is a part of
         for level in self._together():

@@ -39,16 +39,11 @@ def _cell(v: Backend, sums: list[Any], units: int, c: Any, h: Any) -> None:
     while lanes < units:
         lanes *= 2
     short = v.shortened(lanes)
-    if lanes == units:
-        _, state, hidden = cell(short, TANH, TANH, _gates_apart(v, short, sums, units), short.load(c))
-        short.store(c, state)
-        short.store(h, hidden)
-    else:
-        mask = short.first(units)
-        before = short.load_part(c, mask)
-        _, state, hidden = cell(short, TANH, TANH, _gates_apart(v, short, sums, units), before)
-        short.store_part(c, state, mask)
-        short.store_part(h, hidden, mask)
+    mask = short.first(units)  # a constant, which the compiler drops where all lanes exist
+    before = short.load_part(c, mask)
+    _, state, hidden = cell(short, TANH, TANH, _gates_apart(v, short, sums, units), before)
+    short.store_part(c, state, mask)
+    short.store_part(h, hidden, mask)
 
 
 def _formula(inputs: int, size: int) -> Callable[..., None]:
