@@ -1,24 +1,28 @@
 """How many workers the calls of a plan use: what has turned out to be fastest, on this machine and in this company.
 
-Results are bitwise the same for any number of workers, so that trying costs time only. The first calls try each
-candidate in turn. Later ones use the best, and now and then another, as seldom as what was lost by it allows. Where the
-system puts a thread aside for another process, the others wait for it: what is lost is set off against what so many
+Results are bitwise the same for any number of workers, so that trying costs time only. The first calls use what should
+be best. Later ones try another number now and then, as seldom as what is lost by it allows, and keep the best. Where
+the system puts a thread aside for another process, the others wait for it: what is lost is set off against what so many
 workers gain, and fewer do the work for a while if that is not enough. It is a cumulative sum test (E. S. Page,
 "Continuous inspection schemes", Biometrika 41, 1954).
 
 Ctrl-C may come between any two operations, and the object is used on: every assignment leaves something to go on from.
 """
 
+import math
 from collections.abc import Callable
 
 TRIES = 3
-"""Calls of a candidate before it is judged."""
+"""Calls of a try, at most."""
+
+LONG = 20e-3
+"""Seconds after which a try ends, and which the first try of a number may lose without waiting for it."""
 
 COST = 0.02
 """Share of the time that may be lost by trying."""
 
 CALLS = 20
-"""Calls, at least, from one try of another number to the next."""
+"""Calls, at least, between tries of numbers whose times are known."""
 
 BETTER = 0.97
 """Share of the usual time that another number must stay below to be used from then on."""
@@ -55,12 +59,13 @@ class Choice:
     """
 
     _best: int
-    _queue: list[int]  # what the next calls use, to learn or to try
-    _learns: bool
     _fewer: int  # the next candidate below the best one
-    _lost: float  # seconds, so far, by not using `_fewer`
+    _usual: dict[int, float]  # seconds of a call with each number; before its first try, what is expected
+    _queue: list[int]  # what the next calls use, to learn or to try
+    _times: list[float]  # of the calls of a try
     _spent: float  # seconds of all calls
     _next_try: float  # what is spent by then
+    _lost: float  # seconds, so far, by not using `_fewer`
 
     def __init__(self, shares: Callable[[int], bool]) -> None:
         self._shares = shares
@@ -94,50 +99,67 @@ class Choice:
             self._try()
 
     def _begin(self, most: int) -> None:
-        """Learn anew, as there are other numbers than before. What seems best comes first."""
+        """Start anew, as there are other numbers than before."""
         self._every = candidates(most)
-        self._best = next((n for n in reversed(self._every) if n > 1 and self._shares(n)), most)
-        others = [n for n in reversed(self._every) if n != self._best]
-        self._queue, self._learns = TRIES * [self._best, *others], True
-        self._order = [*others, self._best]  # the number that was tried longest ago first
-        self._usual: dict[int, float] = {}  # seconds of a call with each number
-        self._times: list[float] = []  # of the calls of a try
-        self._spent = self._next_try = self._lost = 0.0
+        guess = next((n for n in reversed(self._every) if n > 1 and self._shares(n)), most)
+        self._use(guess)
+        self._order = [*(n for n in reversed(self._every) if n != guess), guess]  # tried longest ago first
+        self._queue, self._learns = TRIES * [guess], True
+        self._tried = {guess}
+        self._usual, self._times = {}, []
+        self._spent = self._next_try = 0.0
         self._most = most  # last: until then the next call begins again
 
     def _learn(self, seconds: float) -> None:
-        """Each number has the shortest of its calls, for the first ones meet new memory and new code."""
+        """The guess has the shortest of its calls, for the first ones meet new memory and new code."""
+        best = self._best
         if self._queue:
-            n, *rest = self._queue
-            self._usual[n] = min(seconds, self._usual.get(n, seconds))
-            self._queue = rest
+            self._usual[best] = min(seconds, self._usual.get(best, seconds))
+            self._expect()
+            self._queue = self._queue[1:]
         if not self._queue:
-            self._use(min(self._every, key=self._usual.__getitem__))
             self._learns = False
             self._wait(0)
 
+    def _expect(self) -> None:
+        """Of new numbers, that all workers have the same share of what the best ones do."""
+        best = self._best
+        self._usual |= {n: self._usual[best] * max(1, best / n) for n in self._every if n not in self._tried}
+
+    def _next(self) -> int:
+        """What was tried longest ago, or never."""
+        return next(n for n in self._order if n != self._best)
+
+    def _calls(self, n: int) -> int:
+        """Of a try."""
+        return min(TRIES, math.ceil(LONG / self._usual[n]))
+
     def _try(self) -> None:
-        """Let the number that was tried longest ago have the next calls."""
-        n = next(n for n in self._order if n != self._best)
-        self._order = [*(k for k in self._order if k != n), n]
+        n = self._next()
         self._times = []
-        self._queue = TRIES * [n]
+        self._queue = self._calls(n) * [n]
+        self._order = [*(k for k in self._order if k != n), n]
 
     def _judge(self, seconds: float, usual: float) -> None:
-        """A call of a try: its number is used from now on if its calls are shorter than usual."""
+        """A call of a try: its number is used from now on if its calls are shorter than usual.
+
+        A new number, as the guess, has the shortest.
+        """
         n, *rest = self._queue
         self._times.append(seconds)
-        stalled = seconds > max(SLOW * usual, usual + STALL)
+        count, new = len(self._times), n not in self._tried
+        stalled = seconds > max(SLOW * usual, usual + STALL) and not (new and count == 1)
         self._queue = [] if stalled else rest
         if self._queue:
             return
-        count = len(self._times)
-        mean = sum(self._times) / count
+        typical = min(self._times) if new else sum(self._times) / count
+        self._tried.add(n)
         if not stalled:
-            self._usual[n] = mean
-        if mean < BETTER * usual:
+            self._usual[n] = typical
+        if typical < BETTER * usual:
             self._use(n)
-        self._wait(count * (mean - usual))
+            self._expect()
+        self._wait(count * (typical - usual))
 
     def _use(self, n: int) -> None:
         """Let all calls but tries have this number from now on."""
@@ -146,5 +168,13 @@ class Choice:
         self._best = n
 
     def _wait(self, lost: float) -> None:
-        """Until so much time has been spent that what was lost is a small share of it."""
-        self._next_try = self._spent + max(lost / COST, CALLS * self._usual[self._best])
+        """Until so much time has been spent that what was lost is a small share of it.
+
+        A number that is new need not wait if its try cannot lose much.
+        """
+        usual, n = self._usual[self._best], self._next()
+        pause = max(lost / COST, CALLS * usual)
+        if n not in self._tried:
+            risk = self._calls(n) * (self._usual[n] - usual)
+            pause = 0.0 if risk < LONG else max(pause, risk / COST)
+        self._next_try = self._spent + pause

@@ -36,12 +36,22 @@ def test_candidates(most, wanted):
 def test_the_fastest_is_used_after_a_few_tries(most, best):
     chosen = Choice(lambda n: True)
     takes = {n: 1e-4 * (1 + abs(n - best)) for n in candidates(most)}
-    first = simulated(chosen, most, TRIES * len(takes), takes.__getitem__)
+    first = simulated(chosen, most, (TRIES + 1) * len(takes), takes.__getitem__)
     assert {n for n, _ in first} == set(takes)
     wanted = min(takes, key=takes.__getitem__)
     assert {n for n, _ in simulated(chosen, most, CALLS // 2, takes.__getitem__)} == {wanted}
     later = simulated(chosen, most, 20_000, takes.__getitem__)
     assert seconds(later) < (1 + 1.5 * COST) * len(later) * takes[wanted]
+
+
+@pytest.mark.parametrize(("most", "takes"), [(2, 0.13), (16, 0.05), (16, 10.0)])
+def test_long_calls_are_not_tried_with_few_workers_for_nothing(most, takes):
+    """A call on 16 cores takes up to 16 times as long on one."""
+    chosen = Choice(lambda n: True)
+    found = simulated(chosen, most, 2000, lambda n: takes * most / n)
+    for calls in 5, 20, 200, 2000:
+        assert seconds(found[:calls]) < (1 + 2 * COST) * calls * takes
+    assert len({n for n, _ in found}) > 1
 
 
 @pytest.mark.parametrize(("shared", "wanted"), [({2, 4}, 4), ({2}, 2), (set(), 8)])
@@ -52,8 +62,8 @@ def test_what_shares_the_work_comes_first(shared, wanted):
 def test_what_the_first_calls_meet_is_left_out():
     """Code that is compiled, and memory that is touched for the first time."""
     chosen, cold = Choice(lambda n: True), {1: 1.0, 2: 3.0}
-    simulated(chosen, 2, 2 * TRIES, lambda n: cold.pop(n, 1e-4 * n))
-    assert {n for n, _ in simulated(chosen, 2, 20, lambda n: 1e-4 * n)} == {1}
+    simulated(chosen, 2, 2 * (TRIES + 1), lambda n: cold.pop(n, 1e-4 * n))
+    assert {n for n, _ in simulated(chosen, 2, CALLS // 2, lambda n: 1e-4 * n)} == {1}
 
 
 def test_a_machine_that_changes_is_noticed():
@@ -130,9 +140,9 @@ def test_a_layer_uses_what_was_fastest(monkeypatch):
     times = (value for _ in repeat(None) for value in [lambda: 0.0, lambda: slow[used[-1]]])
     monkeypatch.setattr("fastlstm.engine.level.perf_counter", lambda: next(times)())
     lstm, x = nn.LSTM(3, 40, seed=0, n_threads=3), numpy.ones((4, 5, 3), numpy.float32)
-    outputs = [lstm(x)[0] for _ in range(TRIES * 3 + 20)]
-    assert set(used[: 3 * TRIES]) == {1, 2, 3}
-    assert set(used[3 * TRIES :]) == {2}
+    outputs = [lstm(x)[0] for _ in range(3 * (TRIES + 1) + CALLS // 2)]
+    assert set(used[: 3 * (TRIES + 1)]) == {1, 2, 3}
+    assert set(used[3 * (TRIES + 1) :]) == {2}
     for output in outputs:
         numpy.testing.assert_array_equal(output, outputs[0])
 
