@@ -61,23 +61,23 @@ _PRECISIONS = {
 LOG2_E = 1.4426950408889634
 
 
-def _reduced(v: Backend, x: Any) -> tuple[Any, Any]:
-    """exp(r) - 1 and n (as bits), for x = n ln 2 + r."""
+def _reduced(v: Backend, x: Any, sign: float = 1.0) -> tuple[Any, Any]:
+    """exp(r) - 1 and n (as bits), for sign x = n ln 2 + r."""
     k = _PRECISIONS[v.dtype]
-    shifted = v.fma(x, LOG2_E, k.round)
+    shifted = v.fma(x, sign * LOG2_E, k.round)
     n = shifted - k.round
-    r = v.fma(n, -k.ln2[1], v.fma(n, -k.ln2[0], x))
+    r = v.fma(n, -sign * k.ln2[1], v.fma(n, -sign * k.ln2[0], x))  # times sign, as are the odd powers
     # Odd and even powers apart: two short chains of dependent operations run side by side.
-    square, odd, even = r * r, v.fill(k.polynomial[0]), v.fill(k.polynomial[1])
+    square, odd, even = r * r, v.fill(sign * k.polynomial[0]), v.fill(k.polynomial[1])
     for a, b in zip(k.polynomial[2::2], k.polynomial[3::2], strict=True):
-        odd, even = v.fma(odd, square, a), v.fma(even, square, b)
-    return v.fma(square, v.fma(odd, r, even), r), v.bits(shifted) - k.round_bits
+        odd, even = v.fma(odd, square, sign * a), v.fma(even, square, b)
+    return v.fma(square, v.fma(odd, r, even), r * sign), v.bits(shifted) - k.round_bits
 
 
 def _power(v: Backend, n: Any) -> Any:
     """2ⁿ, for n (as bits) within the range of normal numbers."""
     k = _PRECISIONS[v.dtype]
-    return v.floats((n + k.bias) << k.mantissa_bits)
+    return v.floats((n << k.mantissa_bits) + (k.bias << k.mantissa_bits))
 
 
 def exp(v: Backend, x: Any) -> Any:
@@ -108,12 +108,11 @@ def sigmoid(v: Backend, x: Any) -> Any:
     """Logistic function; mirrors `oracle.activations.sigmoid`. Accurate in relative terms at both ends."""
     k = _PRECISIONS[v.dtype]
     if v.dtype == np.float32:
-        # 1 / (1 + exp(-x)), both sides divided by a power of two: no overflow, and no step at which it could fall.
-        t = 0.0 - x
-        p, n = _reduced(v, v.select(t > -k.lowest, -k.lowest, v.select(t < -k.highest, -k.highest, t)))
-        half = n >> 1
-        first, scale = _power(v, half), _power(v, half - n)
-        return scale / (scale + v.fma(first, p, first))
+        # 1 / (1 + 2ⁿ (1 + p)), both sides multiplied by 2⁴⁸⁻ⁿ, with which nothing leaves the normal numbers.
+        x = v.select(x < k.lowest, k.lowest, x)
+        p, n = _reduced(v, v.select(x > k.flat, k.flat, x), -1.0)
+        scale = v.floats(((k.bias + 48) << k.mantissa_bits) - (n << k.mantissa_bits))
+        return scale / (scale + v.fma(p, 2.0**48, 2.0**48))
     t = 0.0 - _magnitude(v, x)
     p, n = _reduced(v, v.select(t < k.lowest, k.lowest, t))
     half = n >> 1
