@@ -134,11 +134,16 @@ class Level:
 
     def _chosen(self, work: Any, flops: int, run: Callable[..., None], *arguments: Any) -> None:
         """``run(*arguments, workers)``, with as many as have turned out to be fastest for `work`."""
+        choice = self._choices.get(work)
+        if choice is not None and choice.rest:
+            choice.rest -= 1
+            run(*arguments, 1)
+            return
         most = useful(self._n_threads, flops)
         if most == 1:
             run(*arguments, 1)
             return
-        choice = self._choices.get(work) or self._choice(work)
+        choice = choice or self._choice(work)
         workers, begin = choice.workers(most), perf_counter()
         run(*arguments, workers)
         choice.took(perf_counter() - begin)

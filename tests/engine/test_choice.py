@@ -16,6 +16,10 @@ def simulated(chosen: Choice, most: int, calls: int, takes: Callable[[int], floa
     """The numbers of some calls, and what each took."""
     found = []
     for _ in range(calls):
+        if chosen.rest:
+            chosen.rest -= 1
+            found.append((1, takes(1)))
+            continue
         n = chosen.workers(most)
         found.append((n, takes(n)))
         chosen.took(found[-1][1])
@@ -74,6 +78,19 @@ def test_a_machine_that_changes_is_noticed():
     assert chosen.workers(2) == 1
     simulated(chosen, 2, 20_000, lambda n: 1e-4 / n)
     assert chosen.workers(2) == 2
+
+
+def test_small_calls_of_one_worker_are_seldom_timed():
+    chosen, timed = Choice(lambda n: True), []
+    for _ in range(20_000):
+        if chosen.rest:
+            chosen.rest -= 1
+            continue
+        n = chosen.workers(2)
+        timed.append(n)
+        chosen.took({1: 3e-5, 2: 4e-5}[n])
+    assert timed.count(1) < 0.5 * 20_000
+    assert 2 in timed[len(timed) // 2 :]
 
 
 def company(often: float) -> Callable[[int], float]:
