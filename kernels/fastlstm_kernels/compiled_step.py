@@ -13,11 +13,8 @@ from fastlstm_kernels.arrays import Array, intp
 from fastlstm_kernels.gates import GATES, cell
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.one_step import NEAR_BYTES, TOGETHER, along
-from fastlstm_kernels.simd import Backend, Int, Pointer, operation
+from fastlstm_kernels.simd import SHORTEST, Backend, Int, Pointer, operation
 from fastlstm_kernels.tile import WIDTH
-
-_SHORTEST = 16
-"""Bytes of the shortest vector register."""
 
 
 def _gates_apart(v: Backend, short: Backend, sums: list[Any], units: int) -> list[Any]:
@@ -35,7 +32,7 @@ def _gates_apart(v: Backend, short: Backend, sums: list[Any], units: int) -> lis
 
 def _cell(v: Backend, sums: list[Any], units: int, c: Any, h: Any) -> None:
     """What follows the sums of some units, in vectors no longer than these need; `c` is changed, `h` written."""
-    lanes = _SHORTEST // v.dtype.itemsize
+    lanes = SHORTEST // v.dtype.itemsize
     while lanes < units:
         lanes *= 2
     short = v.shortened(lanes)

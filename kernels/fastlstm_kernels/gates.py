@@ -13,7 +13,7 @@ their way forwards, those of the fewer units of an incomplete panel lie close to
 from typing import Any
 
 from fastlstm_kernels.activations import activation, sigmoid, sigmoid_slope, slope
-from fastlstm_kernels.simd import Backend, Int, Pointer, operation
+from fastlstm_kernels.simd import SHORTEST, Backend, Int, Pointer, operation
 from fastlstm_kernels.tile import WIDTH
 
 GATES = 4
@@ -59,21 +59,34 @@ def cell_forward(
     h : place, rows `h_row` apart
         Written, for units that exist: the hidden state.
     """
-    mask = v.first(units)
     whole, apart = v.truth(units >= v.lanes), v.least(units, v.lanes)
 
-    def row(r: Any) -> list[Any]:
-        place = z + r * (WIDTH * v.lanes)
-        given = [v.select(mask, v.load(place + apart * k), 0.0) for k in range(GATES)]
-        gates, state, hidden = cell(v, code_g, code_c, given, v.load(c_prev + r * v.lanes))
-        for k, value in enumerate(gates):
-            v.store(place + k * v.lanes, value)
-        v.store(c + r * v.lanes, state)
-        out = h + r * h_row
-        v.choose(whole, {1: lambda: v.store(out, hidden), 0: lambda: v.store_part(out, hidden, mask)})
-        return []
+    def each_row(part: Backend) -> None:
+        """In vectors of `part`, the rest of whose lanes become zero."""
+        mask = part.first(units)
 
-    v.repeat(rows, [], row)
+        def widened(value: Any) -> Any:
+            return value if part is v else v.shuffle(value, part.fill(0.0), range(v.lanes))
+
+        def row(r: Any) -> list[Any]:
+            place = z + r * (WIDTH * v.lanes)
+            given = [part.select(mask, part.load(place + apart * k), 0.0) for k in range(GATES)]
+            gates, state, hidden = cell(part, code_g, code_c, given, part.load(c_prev + r * v.lanes))
+            for k, value in enumerate(gates):
+                v.store(place + k * v.lanes, widened(value))
+            v.store(c + r * v.lanes, widened(state))
+            out = h + r * h_row
+            v.choose(whole, {1: lambda: part.store(out, hidden), 0: lambda: part.store_part(out, hidden, mask)})
+            return []
+
+        v.repeat(rows, [], row)
+
+    # Few units take half the time: (1500, 3, 8, 40) on two cores 0.98 to 0.90 ms, (60, 5, 20, 24) on one 59 to 56.5 us.
+    half = v.lanes // 2
+    if half * v.dtype.itemsize < SHORTEST:
+        each_row(v)
+    else:
+        v.choose(v.truth(units > half), {1: lambda: each_row(v), 0: lambda: each_row(v.shortened(half))})
 
 
 def forget_gate_factor(c_prev: Any, f: Any) -> Any:

@@ -53,6 +53,9 @@ def _host() -> tuple[int, int, bool]:
 
 VECTOR_BYTES, REGISTERS, FUSED = _host()
 
+SHORTEST = 16
+"""Bytes of the shortest vector register."""
+
 
 @functools.cache
 def lanes(dtype: Any) -> int:
@@ -414,7 +417,7 @@ class Simulator:
 
     def shuffle(self, a: Any, b: Any, places: Sequence[int]) -> Any:
         """See `Emitter`."""
-        return np.concatenate((a, b))[list(places)]
+        return np.concatenate(np.broadcast_arrays(a, b))[list(places)]
 
     def repeat(self, count: int, carried: Sequence[Any], body: Callable[..., Sequence[Any]]) -> list[Any]:
         """See `Emitter`."""
