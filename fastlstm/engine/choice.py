@@ -39,6 +39,10 @@ CREDIT = 12e-3
 DEBT = 6e-3
 """Seconds of loss, without credit, after which fewer workers take over. With it, it takes two turns of others."""
 
+PAUSE = 0.2
+"""Seconds that a call counts as at most, beyond what it may take with one worker: whoever stops longer is not busy
+cores but Ctrl-Z, or a debugger, and need not be paid for."""
+
 RECENT = 16
 """Calls, about, that a usual time is the mean of."""
 
@@ -91,6 +95,7 @@ class Choice:
             return
         best = self._best
         usual = self._usual[best]
+        seconds = min(seconds, self._most * usual + PAUSE)
         if self._queue:
             self._judge(seconds, usual)
             return

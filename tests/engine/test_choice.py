@@ -80,6 +80,15 @@ def test_a_machine_that_changes_is_noticed():
     assert chosen.workers(2) == 2
 
 
+def test_a_process_that_was_stopped_is_no_company():
+    """By Ctrl-Z, say: minutes need not be paid for by hours with fewer workers."""
+    chosen = Choice(lambda n: True)
+    simulated(chosen, 2, 100, lambda n: 1e-3 / n)
+    chosen.took(600.0)
+    found = simulated(chosen, 2, 20_000, lambda n: 1e-3 / n)
+    assert seconds(found[: [n for n, _ in found].index(2)]) < 1.1 * 0.2 / COST
+
+
 def test_small_calls_of_one_worker_are_seldom_timed():
     chosen, timed = Choice(lambda n: True), []
     for _ in range(20_000):
