@@ -16,7 +16,10 @@ TRIES = 3
 """Calls of a try, at most."""
 
 LONG = 20e-3
-"""Seconds after which a try ends, and which the first try of a number may lose without waiting for it."""
+"""Seconds after which a try ends."""
+
+RISK = 20e-3
+"""Seconds that the first try of a number may lose without waiting for it."""
 
 COST = 0.02
 """Share of the time that may be lost by trying."""
@@ -43,6 +46,9 @@ PAUSE = 0.2
 """Seconds that a call counts as at most, beyond what it may take with one worker: whoever stops longer is not busy
 cores but Ctrl-Z, or a debugger, and need not be paid for."""
 
+SHORT = 0.25
+"""Share of the pause that a loss asks for which is made after the first of several; then twice, then all of it."""
+
 RECENT = 16
 """Calls, about, that a usual time is the mean of."""
 
@@ -60,14 +66,8 @@ class Choice:
     ----------
     shares : callable
         ``shares(workers)``: whether all of so many get some of it, as far as is known beforehand.
-
-    Attributes
-    ----------
-    rest : int
-        How many calls to come use one worker, and are not timed: to count cores and look at clocks takes 1.2 µs.
     """
 
-    rest: int
     _best: int
     _fewer: int  # the next candidate below the best one
     _usual: dict[int, float]  # seconds of a call with each number; before its first try, what is expected
@@ -76,10 +76,20 @@ class Choice:
     _spent: float  # seconds of all calls
     _next_try: float  # what is spent by then
     _lost: float  # seconds, so far, by not using `_fewer`
+    _since: float  # what was spent when the best one came into use
+    _share: float  # of the last pause after a loss, in what the loss asked for
+    _rest: int  # how many calls to come use one worker, and are not timed
 
     def __init__(self, shares: Callable[[int], bool]) -> None:
         self._shares = shares
         self._begin(1)
+
+    def rests(self) -> bool:
+        """Whether the next call uses one worker, and nobody counts cores or looks at clocks, which takes 1.2 µs."""
+        if self._rest:
+            self._rest -= 1
+            return True
+        return False
 
     def workers(self, most: int) -> int:
         """How many the next call uses, of at most `most`, 2 or more; `took` is told afterwards how long it took."""
@@ -102,9 +112,7 @@ class Choice:
         if best > 1:
             self._lost = max(-CREDIT, self._lost + seconds - self._usual[self._fewer])
             if self._lost > DEBT:
-                lost = self._lost
-                self._use(self._fewer)
-                self._wait(lost)
+                self._fall_back(self._lost)
                 return
         self._usual[best] = usual + (min(seconds, SLOW * usual) - usual) / RECENT
         if self._spent > self._next_try:
@@ -113,13 +121,14 @@ class Choice:
     def _begin(self, most: int) -> None:
         """Start anew, as there are other numbers than before."""
         self._every = candidates(most)
+        self._spent = 0.0
         guess = next((n for n in reversed(self._every) if n > 1 and self._shares(n)), most)
         self._use(guess)
         self._order = [*(n for n in reversed(self._every) if n != guess), guess]  # tried longest ago first
         self._queue, self._learns = TRIES * [guess], True
         self._tried = {guess}
-        self._usual, self._times, self.rest = {}, [], 0
-        self._spent = self._next_try = 0.0
+        self._usual, self._times, self._rest = {}, [], 0
+        self._next_try, self._share = 0.0, SHORT / 2
         self._most = most  # last: until then the next call begins again
 
     def _learn(self, seconds: float) -> None:
@@ -173,8 +182,16 @@ class Choice:
             self._expect()
         self._wait(count * (typical - usual))
 
+    def _fall_back(self, lost: float) -> None:
+        """On fewer, for a short time if it is the first loss in a long one: most disturbances are over soon."""
+        kept = self._spent - self._since
+        self._share = SHORT if kept > lost / COST else min(1.0, 2 * self._share)
+        self._use(self._fewer)
+        self._wait(self._share * lost)
+
     def _use(self, n: int) -> None:
         """Let all calls but tries have this number from now on."""
+        self._since = self._spent
         self._fewer = max((k for k in self._every if k < n), default=1)
         self._lost = 0.0
         self._best = n
@@ -189,8 +206,8 @@ class Choice:
         pause = max(lost / COST, CALLS * usual)
         if n not in self._tried:
             risk = self._calls(n) * (self._usual[n] - usual)
-            pause = 0.0 if risk < LONG else max(pause, risk / COST)
+            pause = 0.0 if risk < RISK else max(pause, risk / COST)
         if self._best == 1:
-            self.rest = max(0, int(pause / usual) - RECENT)
-            pause -= self.rest * usual
+            self._rest = max(0, int(pause / usual) - RECENT)
+            pause -= self._rest * usual
         self._next_try = self._spent + pause

@@ -16,8 +16,8 @@ import numba
 from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel
 
-from fastlstm.engine.quota import own_cores
 from fastlstm_kernels.claim import denied
+from fastlstm_kernels.quota import own_cores
 
 SHARE = 200_000
 """Flops that make a thread worth waking: about 10 µs of work, where waking it costs 2 to 5."""

@@ -135,8 +135,7 @@ class Level:
     def _chosen(self, work: Any, flops: int, run: Callable[..., None], *arguments: Any) -> None:
         """``run(*arguments, workers)``, with as many as have turned out to be fastest for `work`."""
         choice = self._choices.get(work)
-        if choice is not None and choice.rest:
-            choice.rest -= 1
+        if choice is not None and choice.rests():
             run(*arguments, 1)
             return
         most = useful(self._n_threads, flops)

@@ -108,11 +108,12 @@ def sigmoid(v: Backend, x: Any) -> Any:
     """Logistic function; mirrors `oracle.activations.sigmoid`. Accurate in relative terms at both ends."""
     k = _PRECISIONS[v.dtype]
     if v.dtype == np.float32:
-        # 1 / (1 + 2ⁿ (1 + p)), both sides multiplied by 2⁴⁸⁻ⁿ, with which nothing leaves the normal numbers.
+        # 1 / (1 + 2ⁿ (1 + p)), both sides multiplied by 2ˢ⁻ⁿ, with which nothing leaves the normal numbers.
+        shift = 48
         x = v.select(x < k.lowest, k.lowest, x)
         p, n = _reduced(v, v.select(x > k.flat, k.flat, x), -1.0)
-        scale = v.floats(((k.bias + 48) << k.mantissa_bits) - (n << k.mantissa_bits))
-        return scale / (scale + v.fma(p, 2.0**48, 2.0**48))
+        scale = v.floats(((k.bias + shift) << k.mantissa_bits) - (n << k.mantissa_bits))
+        return scale / (scale + v.fma(p, 2.0**shift, 2.0**shift))
     t = 0.0 - _magnitude(v, x)
     p, n = _reduced(v, v.select(t < k.lowest, k.lowest, t))
     half = n >> 1

@@ -23,7 +23,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from fastlstm_kernels.arrays import intp
-from fastlstm_kernels.claim import emit_claim, emit_release
+from fastlstm_kernels.claim import emit_awake, emit_claim, emit_release
 from fastlstm_kernels.jit import jit
 
 _FLUSH = 0x8040
@@ -156,7 +156,7 @@ def _emit_share(typingctx: Any, function: Any, arguments: Any, workers: Any) -> 
         with builder.if_else(builder.load(claimed)) as (together, alone):
             with together:
                 addresses = [builder.ptrtoint(value, _INT) for value in (task, place)]
-                call(builder, region, outer, [*addresses, args[2]])
+                emit_awake(builder, args[2], lambda: call(builder, region, outer, [*addresses, args[2]]))
                 emit_release(builder)
             with alone:
                 builder.call(task, [place, _INT(0), _INT(1)])

@@ -8,7 +8,7 @@ import pytest
 
 import fastlstm_kernels as kernels
 from fastlstm import nn
-from fastlstm.engine.choice import CALLS, COST, DEBT, TRIES, Choice, candidates
+from fastlstm.engine.choice import CALLS, COST, CREDIT, SHORT, TRIES, Choice, candidates
 from fastlstm_kernels.simd import lanes
 
 
@@ -16,8 +16,7 @@ def simulated(chosen: Choice, most: int, calls: int, takes: Callable[[int], floa
     """The numbers of some calls, and what each took."""
     found = []
     for _ in range(calls):
-        if chosen.rest:
-            chosen.rest -= 1
+        if chosen.rests():
             found.append((1, takes(1)))
             continue
         n = chosen.workers(most)
@@ -92,8 +91,7 @@ def test_a_process_that_was_stopped_is_no_company():
 def test_small_calls_of_one_worker_are_seldom_timed():
     chosen, timed = Choice(lambda n: True), []
     for _ in range(20_000):
-        if chosen.rest:
-            chosen.rest -= 1
+        if chosen.rests():
             continue
         n = chosen.workers(2)
         timed.append(n)
@@ -124,17 +122,28 @@ def test_a_stall_now_and_then_costs_less_than_fewer_workers(often, stall):
     assert seconds(found) < 1.06 * len(found) * (2.5e-4 + often * stall)
 
 
-def test_after_stalls_it_goes_on_with_fewer_and_comes_back():
-    chosen = Choice(lambda n: True)
-    takes = {n: 1e-3 / n for n in candidates(4)}
-    simulated(chosen, 4, 50, takes.__getitem__)
-    assert chosen.workers(4) == 4
-    chosen.took(20e-3)
-    assert chosen.workers(4) == 2
-    found = simulated(chosen, 4, 4000, takes.__getitem__)
-    numbers = [n for n, _ in found]
-    assert seconds(found[: numbers.index(4)]) >= DEBT / COST
-    assert numbers[-1] == 4
+def test_after_a_loss_fewer_go_on_for_longer_if_there_was_another_lately():
+    chosen, takes = Choice(lambda n: True), {n: 1e-3 / n for n in candidates(4)}
+    loss = 20e-3
+
+    def pause():
+        """Seconds from a loss until four are back."""
+        assert chosen.workers(4) == 4
+        chosen.took(loss)
+        assert chosen.workers(4) == 2
+        waited = 0.0
+        while chosen.workers(4) != 4 or chosen._queue:
+            waited += simulated(chosen, 4, 1, takes.__getitem__)[0][1]
+        return waited
+
+    def keep(time):
+        simulated(chosen, 4, int(time / takes[4]), takes.__getitem__)
+
+    for _ in range(2):
+        keep(loss / COST)  # and a credit for it
+        pauses = [pause() for _ in range(4)]
+        numpy.testing.assert_allclose(pauses[0], SHORT * (loss - CREDIT) / COST, atol=0.02)
+        numpy.testing.assert_allclose(pauses[1:], loss / COST * numpy.array([0.5, 1, 1]), rtol=0.2)
 
 
 def test_noise_is_no_stall():

@@ -31,6 +31,15 @@ def test_the_first_to_ask_starts_numbas_threads(monkeypatch):
     assert cores.available() == 5
 
 
+@pytest.mark.parametrize(("numbas", "own", "wanted"), [(16, 2, 2), (2, 16, 2)])
+def test_a_call_takes_no_more_by_default(monkeypatch, numbas, own, wanted):
+    monkeypatch.setattr(cores, "_is_single", lambda: False)
+    monkeypatch.setattr(cores, "_count", lambda: numbas)
+    monkeypatch.setattr(cores, "own_cores", lambda: own)
+    assert cores.available() == wanted
+    assert cores.available(9) == 9  # who asks for more gets it
+
+
 def test_a_threading_layer_for_one_thread_is_left_to_other_threads(monkeypatch):
     monkeypatch.setattr(cores, "_is_single", lambda: True)
     stop, found = threading.Event(), []

@@ -77,6 +77,20 @@ assert first == noted() == SHARED
 """, **chosen)
 
 
+def test_a_region_wakes_no_more_threads_than_there_are_cores_or_workers(chosen):
+    run("""
+import numba
+from fastlstm_kernels import claim
+from tests.tools.claims import awake
+
+for own, most, workers, wanted in [(2, 5, 2, 2), (2, 5, 4, 4), (9, 5, 2, 5), (2, 5, 7, 5), (9, 3, 2, 3), (2, 1, 2, 1)]:
+    claim.awake.value = own
+    numba.set_num_threads(most)
+    assert awake(workers) == workers * [wanted]
+    assert numba.get_num_threads() == most
+""", **{**chosen, "NUMBA_NUM_THREADS": "5"})
+
+
 @forks
 def test_a_child_forked_beside_a_region(chosen):
     """It can do with neither the cores nor the threading layer; and its own child neither."""

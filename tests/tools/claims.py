@@ -29,6 +29,23 @@ def noted(workers: int = 3) -> list[int]:
     return list(seen.tolist())
 
 
+@numba.njit
+def _ask(worker: int, workers: int, seen: Any) -> None:
+    seen[worker] = numba.get_num_threads()
+
+
+@numba.njit
+def _shared_ask(seen: Any, workers: int) -> None:
+    threads.share(_ask, (seen,), workers)
+
+
+def awake(workers: int) -> list[int]:
+    """How many of Numba's threads each worker of a region is one of."""
+    seen = numpy.zeros(workers, numpy.int64)
+    _shared_ask(seen, workers)
+    return list(seen.tolist())
+
+
 SHARED, ALONE = [3, 3, 3], [1, 0, 0]
 """What `noted` gives where there are cores, and where there are none."""
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from fastlstm.engine import cores, quota
+from fastlstm_kernels import quota
 
 
 @pytest.fixture
@@ -57,12 +57,3 @@ def test_without_affinity_all_cores_count(system, monkeypatch):
     system(3, None, {})
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert quota.own_cores.__wrapped__() == 1
-
-
-@pytest.mark.parametrize(("numbas", "own", "wanted"), [(16, 2, 2), (2, 16, 2)])
-def test_a_call_takes_no_more_by_default(monkeypatch, numbas, own, wanted):
-    monkeypatch.setattr(cores, "_is_single", lambda: False)
-    monkeypatch.setattr(cores, "_count", lambda: numbas)
-    monkeypatch.setattr(cores, "own_cores", lambda: own)
-    assert cores.available() == wanted
-    assert cores.available(9) == 9  # who asks for more gets it
