@@ -10,7 +10,7 @@ from typing import Any
 
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.arrays import Array, intp
-from fastlstm_kernels.gates import GATES, cell
+from fastlstm_kernels.gates import GATES, cell_states, gates_of
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.one_step import NEAR_BYTES, TOGETHER, along
 from fastlstm_kernels.simd import SHORTEST, Backend, Int, Pointer, operation
@@ -38,7 +38,8 @@ def _cell(v: Backend, sums: list[Any], units: int, c: Any, h: Any) -> None:
     short = v.shortened(lanes)
     mask = short.first(units)  # a constant, which the compiler drops where all lanes exist
     before = short.load_part(c, mask)
-    _, state, hidden = cell(short, TANH, TANH, _gates_apart(v, short, sums, units), before)
+    gates = gates_of(short, TANH, _gates_apart(v, short, sums, units))
+    state, hidden = cell_states(short, TANH, gates, before)
     short.store_part(c, state, mask)
     short.store_part(h, hidden, mask)
 

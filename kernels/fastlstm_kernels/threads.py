@@ -72,8 +72,8 @@ One sequence, a step by one worker and by two: 32 hidden units 0.31 µs and 0.33
 """
 
 
-FEW_ROWS = 8
-"""Rows of a step that take about as long as fewer, which wait for the weights."""
+BLOCK_ROWS = 3
+"""Rows that fetching the weights of a block takes as long as."""
 
 
 def share_units(batch: int, size: int, blocks: int, workers: int, ragged: bool) -> bool:
@@ -84,8 +84,8 @@ def share_units(batch: int, size: int, blocks: int, workers: int, ragged: bool) 
     """
     if workers == 1 or blocks < workers or 4 * batch * size * size // workers < LONG_STEP:
         return workers == 1
-    by_unit = (blocks + workers - 1) // workers * max(batch, FEW_ROWS)
-    by_sequence = blocks * max((batch + workers - 1) // workers, FEW_ROWS)
+    by_unit = (blocks + workers - 1) // workers * (batch + BLOCK_ROWS)
+    by_sequence = blocks * ((batch + workers - 1) // workers + BLOCK_ROWS)
     return ragged or batch < workers or by_unit <= by_sequence
 
 
