@@ -53,6 +53,9 @@ def _host() -> tuple[int, int, bool]:
 
 VECTOR_BYTES, REGISTERS, FUSED = _host()
 
+LINE = 64
+"""Bytes of a cache line; where they are more, some are asked for twice."""
+
 SHORTEST = 16
 """Bytes of the shortest vector register."""
 
@@ -185,6 +188,11 @@ class Emitter:
         """Write a vector."""
         place = self.builder.bitcast(pointer.ir, self._float.as_pointer())
         self.builder.store(value.ir, place, align=self._size)
+
+    def fetch_ahead(self, pointer: Value, write: bool = False) -> None:
+        """Ask for the cache line behind that of a pointer, which need not belong to an array."""
+        place = self.builder.bitcast((pointer + LINE // self._size).ir, ir.IntType(8).as_pointer())
+        self._call("llvm.prefetch.p0", ir.VoidType(), place, *(ir.IntType(32)(n) for n in (int(write), 3, 1)))
 
     def first(self, count: Any) -> Value:
         """A mask of the first `count` lanes; none where it is negative, all where it is large."""
@@ -369,6 +377,9 @@ class Simulator:
     def store(self, pointer: ArrayPointer, value: Any) -> None:
         """See `Emitter`."""
         self.store_part(pointer, value, np.ones(self.lanes, bool))
+
+    def fetch_ahead(self, pointer: ArrayPointer, write: bool = False) -> None:
+        """See `Emitter`; does nothing."""
 
     def first(self, count: int) -> Any:
         """See `Emitter`."""

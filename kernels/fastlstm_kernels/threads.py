@@ -73,7 +73,7 @@ One sequence, a step by one worker and by two: 32 hidden units 0.31 µs and 0.33
 
 
 BLOCK_ROWS = 3
-"""Rows that fetching the weights of a block takes as long as."""
+"""Rows of a step that take as long as fetching the weights of a block."""
 
 
 def share_units(batch: int, size: int, blocks: int, workers: int, ragged: bool) -> bool:
