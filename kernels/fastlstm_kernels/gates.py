@@ -33,8 +33,8 @@ def gates_of(v: Backend, code_g: Any, z: list[Any]) -> list[Any]:
     return [sigmoid(v, f), sigmoid(v, i), activation(v, code_g, g), sigmoid(v, o)]
 
 
-def _gates(v: Backend, place: Any) -> list[Any]:
-    return [v.load(place + k * v.lanes) for k in range(GATES)]
+def _gates(v: Backend, place: Any, apart: Any) -> list[Any]:
+    return [v.load(place + k * apart) for k in range(GATES)]
 
 
 def cell_states(v: Backend, code_c: Any, gates: list[Any], c_prev: Any) -> tuple[Any, Any]:
@@ -78,14 +78,14 @@ def cell_forward(
 
         def activate(r: Any) -> list[Any]:
             place = z + r * (WIDTH * v.lanes)
-            given = [part.select(mask, part.load(place + apart * k), 0.0) for k in range(GATES)]
+            given = [part.select(mask, gate, 0.0) for gate in _gates(part, place, apart)]
             for k, value in enumerate(gates_of(part, code_g, given)):
                 v.store(place + k * v.lanes, widened(value))
             return []
 
         def combine(r: Any) -> list[Any]:
             place, here, out = z + r * (WIDTH * v.lanes), r * v.lanes, h + r * h_row
-            gates = [part.load(place + k * v.lanes) for k in range(GATES)]
+            gates = _gates(part, place, v.lanes)
             v.fetch_ahead(out, write=True)
             state, hidden = cell_states(part, code_c, gates, part.load(c_prev + here))
             v.store(c + here, widened(state))
@@ -133,7 +133,7 @@ FACTORS = 6
 
 def _factors(v: Backend, code_g: Any, code_c: Any, gates: Any, c_prev: Any, c: Any) -> list[Any]:
     """What a step back multiplies with: dc/dz_f, dc/dz_i, dc/dz_g, dh/dz_o, dh/dc, and f = dc/dc_prev."""
-    (f, i, g, o), before, state = _gates(v, gates), v.load(c_prev), v.load(c)
+    (f, i, g, o), before, state = _gates(v, gates, v.lanes), v.load(c_prev), v.load(c)
     squashed = activation(v, code_c, state)  # formed anew, which costs less than keeping it
     return [
         forget_gate_factor(before, f),

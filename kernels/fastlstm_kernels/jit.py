@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numba
 
 from fastlstm_kernels import cache
+from fastlstm_kernels.device import DeviceCompiler
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -25,12 +26,12 @@ def jit(
     ----------
     device : bool
         True for a device function, which only compiled code calls; leaving out what Python would need to call it
-        takes a third off the compilation. It allocates nothing, and counts no references: those of its arrays are its
-        caller's. (Counting, by atomic operations, took 60 ns of a step of 170, and threads that share an array would
-        get into each other's way.)
+        takes a third off the compilation, and leaving it to its callers another; see `device`. It allocates nothing,
+        and counts no references: those of its arrays are its caller's. (Counting, by atomic operations, took 60 ns of
+        a step of 170, and threads that share an array would get into each other's way.)
     inline : bool
         True for a device function with one or two callers, or a few lines, to become part of them before types are
-        inferred: LLVM optimizes a callee once more in every function above it.
+        inferred.
     parallel : bool
         True for a function with a ``prange``.
     kept : bool
@@ -42,6 +43,7 @@ def jit(
         A decorator. Compilation happens at the first call with a new set of types and is kept on disk; see `cache`.
     """
     flags: dict[str, Any] = {
+        **({"pipeline_class": DeviceCompiler} if device else {}),
         "parallel": parallel,
         "fastmath": {"contract"},
         "error_model": "numpy",

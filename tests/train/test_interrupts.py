@@ -159,7 +159,8 @@ def test_a_child_forked_meanwhile_ends_by_sigterm() -> None:
         child = os.fork()
         if not child:
             os.write(theirs, b"ready")
-            time.sleep(100)
+            for _ in range(1000):  # a signal just before a pause is seen after it
+                time.sleep(0.1)
             os._exit(0)
         os.read(ours, 5)
         os.kill(child, signal.SIGTERM)
