@@ -57,7 +57,7 @@ def test_everything_that_is_run_is_there():
     numerical = re.search('^numerical="(.*)"$', script, re.MULTILINE)[1].split()
     for name in [*MATRIX["FAST"], *("tests/{}/test_{}.py".format(*name.split("/")) for name in numerical)]:
         assert (ROOT / name).is_file(), name
-    assert re.search(r"^\.ci/matrix$", script, re.MULTILINE)
+    assert re.search(r"^ +\.ci/matrix$", script, re.MULTILINE)
     assert re.search(r"^\"\$\(\.ci/matrix --newest\)\" -m venv", script, re.MULTILINE)
 
 

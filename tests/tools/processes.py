@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 120
+TIMEOUT = 300
 """Seconds after which a process counts as hung."""
 
 
