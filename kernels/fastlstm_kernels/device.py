@@ -38,7 +38,7 @@ class _Offer(LoweringPass):  # type: ignore[misc]
 
     def run_pass(self, state: Any) -> bool:
         lowered = state["cr"]
-        entry = {}.popitem  # a key, which must be a function of C's; Python has no use for it, and this one raises
+        entry: Any = {}.popitem  # a key, which must be a function of C's; Python has no use for it, and this one raises
         state.targetctx.insert_user_function(entry, lowered.fndesc, [state.library])
         state.reload_init.extend(state.library._reload_init)
         state["cr"] = lowered._replace(cfunc=entry)
