@@ -71,7 +71,7 @@ def test_activations_and_losses(rng, gradient, loss_func, output, hidden):
         assert ours.loss_function([X], [Y]) == pytest.approx(twin.loss_function([X], [Y]), rel=1e-12)
 
 
-@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
 @pytest.mark.parametrize("truncate", [4, None])
 @pytest.mark.parametrize("n", [1, 6, 11 if JIT_OFF else 37])
 def test_any_number_of_threads_gives_the_same_bits(rng, threads, truncate, n):
