@@ -33,7 +33,7 @@ def test_choosing_goes_on(monkeypatch):
     chosen, interruptions = Choice(lambda n: True), 0
     for _ in interrupted_anywhere(story):
         interruptions += 1
-        assert calls(200)[-60:].count(2) > 30
+        assert calls(60)[-30:].count(2) > 15
     assert interruptions > 500
 
 

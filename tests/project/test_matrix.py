@@ -66,3 +66,9 @@ def test_tests_that_start_processes_are_marked(path: Path):
     text = path.read_text("utf-8")
     starts = r"^import subprocess|^from tests\.tools\.processes import .*\b(run|start)\b|processes\.(run|start)\("
     assert not re.search(starts, text, re.MULTILINE) or "pytest.mark.process" in text
+
+
+def test_every_file_of_kernels_has_a_test_of_its_name():
+    files = {path.stem for path in (ROOT / "kernels" / "fastlstm_kernels").glob("*.py")}
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "kernels").glob("test_*.py")}
+    assert files - tested == {"__init__", "arrays", "structs"}  # names, and types
