@@ -8,11 +8,12 @@ import numpy as np
 
 from fastlstm_kernels.arrays import ONE, ZERO, Array
 from fastlstm_kernels.batch import chunk_begin, is_ragged, previous_row
-from fastlstm_kernels.gates import cell_backward
+from fastlstm_kernels.gates import Errors, Forward, cell_backward
 from fastlstm_kernels.gradients import into_inputs, products_phase, weight_sums
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import SYNC_LINE, finish, next_part
 from fastlstm_kernels.rows import times_rows
+from fastlstm_kernels.simd import Place
 from fastlstm_kernels.structs import Batch, Deltas, Scratch, Tape
 from fastlstm_kernels.threads import share, shares_units, span
 from fastlstm_kernels.tile import WIDTH, gate_rows, multiply, panel_range, panel_rows
@@ -84,10 +85,17 @@ def step_back(
         for p in range(panel * WIDTH, min(last_panel * WIDTH, dz.shape[0])):
             unit, state = p * vector, p * cells.shape[1]
             cell_backward(
-                code_g, code_c, count, size - unit, gates, (p * gates.shape[1] + at) * width,
-                cells, (state + before) * vector, cells, (state + sequences + at) * vector, d_y, at * size + unit, size,
-                d_h, (p // WIDTH * sequences + row) * width + p % WIDTH * vector, d_c, (p * sequences + row) * vector,
-                dz, (p * dz.shape[1] + at - offsets[begin]) * width,
+                code_g, code_c, count, size - unit,
+                Forward(
+                    Place(gates, (p * gates.shape[1] + at) * width), Place(cells, (state + before) * vector),
+                    Place(cells, (state + sequences + at) * vector),
+                ),
+                Errors(
+                    Place(d_y, at * size + unit), size,
+                    Place(d_h, (p // WIDTH * sequences + row) * width + p % WIDTH * vector),
+                    Place(d_c, (p * sequences + row) * vector),
+                    Place(dz, (p * dz.shape[1] + at - offsets[begin]) * width),
+                ),
             )
 
 

@@ -15,7 +15,7 @@ from fastlstm_kernels.gradients import DEPTH, GROUP, SCRATCH, add_sums
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.pack import copy_row, from_panel, to_panel
 from fastlstm_kernels.rows import copy_rows
-from fastlstm_kernels.simd import VECTOR_BYTES, Backend, Int, Pointer, lanes, operation
+from fastlstm_kernels.simd import VECTOR_BYTES, Backend, Int, Place, Pointer, lanes, operation
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import CHUNK, WIDTH, Left, Panels, Result, flat, multiply, panel_rows
 
@@ -88,8 +88,9 @@ def _product(
                 else:
                     _pack_transposed(w, column, k, many, panels)
             multiply(
-                Left(flat(a), row * depth + k, depth, ONE, ONE, ZERO, many), rows, Panels(work, width, ZERO, ZERO, ONE),
-                columns - column, ONE if k == 0 else ZERO, Result(work, z, width, ZERO),
+                Left(Place(flat(a), row * depth + k), depth, ONE, ONE, ZERO, many), rows,
+                Panels(Place(work, width), ZERO, ZERO, ONE), columns - column, ONE if k == 0 else ZERO,
+                Result(Place(work, z), width, ZERO),
             )
         copy_rows(rows, min(width, columns - column), work, z, width, out, row * columns + column, columns)
     return held

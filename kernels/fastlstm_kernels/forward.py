@@ -13,11 +13,11 @@ import numpy as np
 from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
 from fastlstm_kernels.batch import is_ragged, previous_row
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.one_step import Step, is_turned, take_step
+from fastlstm_kernels.one_step import Cells, Step, is_turned, take_step
 from fastlstm_kernels.pack import gate_columns, spread
 from fastlstm_kernels.phases import SYNC_LINE, finish, next_part
 from fastlstm_kernels.rows import times_rows
-from fastlstm_kernels.simd import Backend, Int, Pointer, operation
+from fastlstm_kernels.simd import Backend, Int, Place, operation
 from fastlstm_kernels.structs import Batch, Packed, Tape
 from fastlstm_kernels.threads import share, shares_units, span
 from fastlstm_kernels.tile import WIDTH, matrix_rows, multiply, panel_range, panel_rows
@@ -36,12 +36,8 @@ def _add_inputs(
 
 
 @operation
-def _step_panels(
-    v: Backend, code_g: Int, code_c: Int, rows: Int, first: Int, last: Int, turned: Int, size: Int, h_prev: Pointer,
-    weights: Pointer, panel: Int, z: Pointer, z_panel: Int, c_prev: Pointer, c: Pointer, c_panel: Int, h: Pointer,
-) -> None:
+def _step_panels(v: Backend, code_g: Int, code_c: Int, at: Step) -> None:
     """`take_step`, where the inputs have been added into z."""
-    at = Step(rows, first, last, turned, size, h_prev, weights, panel, z, z_panel, c_prev, c, c_panel, h)
     take_step(v, code_g, code_c, at)
 
 
@@ -69,10 +65,14 @@ def _step(
     sequences = hidden.shape[0] - offsets[-1]
     before, here = previous_row(offsets, sequences, t) + row, sequences + offsets[t] + row
     c_prev, c = (before, here) if record else (row, row)
+    state = Cells(
+        rows, first, last, size, Place(z, at * width), z.shape[1] * width, Place(cells, c_prev * vector),
+        Place(cells, c * vector), cells.shape[1] * vector, Place(hidden, here * size),
+    )
+    weights, turned = Place(panels, (1 + inputs) * width), is_turned(t, last - first, panels, size)
     _step_panels(
-        packed.code_g, packed.code_c, rows, first, last, is_turned(t, last - first, panels, size), size, h_in,
-        before * size, panels, (1 + inputs) * width, panels.shape[1] * width, z, at * width, z.shape[1] * width, cells,
-        c_prev * vector, cells, c * vector, cells.shape[1] * vector, hidden, here * size,
+        packed.code_g, packed.code_c,
+        Step(state, turned, Place(h_in, before * size), weights, panels.shape[1] * width),
     )
     mask_rows(tape, row, rows, here, first, last)
 

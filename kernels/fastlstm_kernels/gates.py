@@ -10,7 +10,7 @@ The gates of as many units as a vector has lanes lie together, as four vectors: 
 their way forwards, those of the fewer units of an incomplete panel lie close together, and take fewer vectors.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -127,13 +127,52 @@ def output_gate_factor(o: Any) -> Any:
     return sigmoid_slope(o)
 
 
+class Forward(NamedTuple):
+    """What a step has left, of one vector of units.
+
+    Attributes
+    ----------
+    gates : place, rows a panel's width apart
+        f, i, g, o.
+    c_prev, c : places, rows a vector apart
+        Cell state before and after.
+    """
+
+    gates: Pointer
+    c_prev: Pointer
+    c: Pointer
+
+
+class Errors(NamedTuple):
+    """Gradients of a step, of one vector of units.
+
+    Attributes
+    ----------
+    d_y : place, rows `d_y_row` apart
+        At the hidden state h of this step from the step's output.
+    d_h : place, rows a panel's width apart
+        At h from the step after.
+    d_c : place, rows a vector apart
+        What reaches c from the step after; replaced by what goes on to `c_prev`.
+    dz : place, rows a panel's width apart
+        Written: those at the pre-activations.
+    """
+
+    d_y: Pointer
+    d_y_row: Int
+    d_h: Pointer
+    d_c: Pointer
+    dz: Pointer
+
+
 FACTORS = 6
 """Vectors that `_factors` makes of one."""
 
 
-def _factors(v: Backend, code_g: Any, code_c: Any, gates: Any, c_prev: Any, c: Any) -> list[Any]:
-    """What a step back multiplies with: dc/dz_f, dc/dz_i, dc/dz_g, dh/dz_o, dh/dc, and f = dc/dc_prev."""
-    (f, i, g, o), before, state = _gates(v, gates, v.lanes), v.load(c_prev), v.load(c)
+def _factors(v: Backend, code_g: Any, code_c: Any, forward: Forward, r: Any) -> list[Any]:
+    """What a step back multiplies with: dc/dz_f, dc/dz_i, dc/dz_g, dh/dz_o, dh/dc, and f = dc/dc_prev, of row r."""
+    f, i, g, o = _gates(v, forward.gates + r * (WIDTH * v.lanes), v.lanes)
+    before, state = v.load(forward.c_prev + r * v.lanes), v.load(forward.c + r * v.lanes)
     squashed = activation(v, code_c, state)  # formed anew, which costs less than keeping it
     return [
         forget_gate_factor(before, f),
@@ -164,8 +203,7 @@ def _deltas(v: Backend, factors: list[Any], mask: Any, at_h: Any, d_c: Any) -> l
 
 @operation
 def cell_backward(
-    v: Backend, code_g: Int, code_c: Int, rows: Int, units: Int, gates: Pointer, c_prev: Pointer, c: Pointer,
-    d_y: Pointer, d_y_row: Int, d_h: Pointer, d_c: Pointer, dz: Pointer,
+    v: Backend, code_g: Int, code_c: Int, rows: Int, units: Int, forward: Forward, errors: Errors
 ) -> None:
     """One step back of one vector of units of some rows; mirrors `oracle.LSTM.back_propagate_through_time`.
 
@@ -177,24 +215,13 @@ def cell_backward(
         How many rows.
     units : int
         How many of the vector's units exist; dz of the others is zero, whatever infinite inputs have made of them.
-    gates : place, rows a panel's width apart
-        f, i, g, o of this step.
-    c_prev, c : places, rows a vector apart
-        Cell state before and after the step.
-    d_y : place, rows `d_y_row` apart
-        Gradient at the hidden state h of this step from the step's output.
-    d_h : place, rows a panel's width apart
-        Gradient at h from the step after.
-    d_c : place, rows a vector apart
-        Gradient that reaches c from the step after; replaced by the gradient that goes on to `c_prev`.
-    dz : place, rows a panel's width apart
-        Written: the gradients at the pre-activations.
+    forward, errors : Forward, Errors
     """
-    mask = v.first(units)
+    mask, (d_y, d_y_row, d_h, d_c, dz) = v.first(units), errors
 
     def row(r: Any) -> list[Any]:
         wide, narrow = r * (WIDTH * v.lanes), r * v.lanes
-        factors = _factors(v, code_g, code_c, gates + wide, c_prev + narrow, c + narrow)
+        factors = _factors(v, code_g, code_c, forward, r)
         given = d_y + r * d_y_row
         v.fetch_ahead(given)  # for the next panels: a step of training takes 2 to 6 % less (Zen 3), with that of h
         at_h = v.load(d_h + wide) + v.load_part(given, mask)
@@ -206,22 +233,19 @@ def cell_backward(
 
 
 @operation
-def cell_factors(
-    v: Backend, code_g: Int, code_c: Int, rows: Int, gates: Pointer, c_prev: Pointer, c: Pointer, factors: Pointer
-) -> None:
+def cell_factors(v: Backend, code_g: Int, code_c: Int, rows: Int, forward: Forward, factors: Pointer) -> None:
     """What many windows that step back over the same rows have in common.
 
     Parameters
     ----------
-    code_g, code_c, rows, gates, c_prev, c
+    code_g, code_c, rows, forward
         As for `cell_backward`.
     factors : place, rows FACTORS vectors apart
         Written.
     """
 
     def row(r: Any) -> list[Any]:
-        found = _factors(v, code_g, code_c, gates + r * (WIDTH * v.lanes), c_prev + r * v.lanes, c + r * v.lanes)
-        for k, factor in enumerate(found):
+        for k, factor in enumerate(_factors(v, code_g, code_c, forward, r)):
             v.store(factors + (r * (FACTORS * v.lanes) + k * v.lanes), factor)
         return []
 
@@ -231,7 +255,7 @@ def cell_factors(
 @operation
 def windows_backward(
     v: Backend, windows: Int, rows: Int, apart: Int, width: Int, units: Int, own: Int, factors: Pointer,
-    d_y: Pointer, d_y_row: Int, d_h: Pointer, d_c: Pointer, dz: Pointer, sums: Pointer,
+    errors: Errors, sums: Pointer,
 ) -> None:
     """One step back of one vector of units, in several windows; mirrors `cell_backward`, from its `cell_factors`.
 
@@ -247,14 +271,12 @@ def windows_backward(
         1 where a window's errors begin at its step, which has met no other window then; else 0.
     factors : place, rows FACTORS vectors apart
         Of all rows.
-    d_y, d_y_row
-        As for `cell_backward`, of all rows; read where `own`.
-    d_h, d_c, dz
-        As for `cell_backward`, of the windows' rows.
+    errors : Errors
+        `d_y` of all rows, read where `own`; `d_h`, `d_c` and `dz` of the windows' rows.
     sums : place, rows a panel's width apart
         Of all rows: dz summed over windows.
     """
-    mask, d_y_mask = v.first(units), v.first(units * own)
+    (d_y, d_y_row, d_h, d_c, dz), mask, d_y_mask = errors, v.first(units), v.first(units * own)
 
     def window(w: Any) -> list[Any]:
         def row(r: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from fastlstm_kernels.batch import previous_row
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import finish, next_part
 from fastlstm_kernels.rows import copy_rows, fold_row, store_at
-from fastlstm_kernels.simd import Backend, Int, Pointer, operation
+from fastlstm_kernels.simd import Backend, Int, Place, Pointer, operation
 from fastlstm_kernels.structs import Batch, Scratch
 from fastlstm_kernels.threads import span
 from fastlstm_kernels.tile import CHUNK, ROWS, WIDTH, Left, Result, gate_rows, multiply, panel_range, panel_rows
@@ -123,8 +123,8 @@ def add_sums(
     _gather(x, h_in, offsets, begin, rows, columns, work)
     _leave_out(dz, rows[0], count, many, work)
     multiply(
-        Left(work, ZERO, ONE, GROUP, ONE, ZERO, count), many, panel_range(dz, rows[0], ZERO, dz.shape[0]), outputs,
-        ZERO, sums,
+        Left(Place(work, ZERO), ONE, GROUP, ONE, ZERO, count), many, panel_range(dz, rows[0], ZERO, dz.shape[0]),
+        outputs, ZERO, sums,
     )
 
 
@@ -157,7 +157,7 @@ def into_inputs(first: int, last: int, row: int, dz: Array, transposed: Array, d
         for p in range(transposed.shape[0]):
             multiply(
                 gate_rows(dz, n, taken), count, panel_range(transposed, ONE, p, p + 1), inputs, ONE,
-                Result(work, -p * width, width, width),
+                Result(Place(work, -p * width), width, width),
             )
             copy_rows(
                 count, min(width, inputs - p * width), work, ZERO, width, d_x, (row + n) * inputs + p * width, inputs

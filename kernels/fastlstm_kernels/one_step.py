@@ -9,7 +9,7 @@ from fastlstm_kernels.arrays import Array
 from fastlstm_kernels.gates import cell_forward, gate_vectors
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.simd import Backend, Int, Pointer, operation
-from fastlstm_kernels.tile import WIDTH, each_tile, product
+from fastlstm_kernels.tile import WIDTH, Left, Rows, each_tile, product
 
 PIPELINED = 16
 """Cells, at least, that are computed after one another."""
@@ -30,8 +30,8 @@ def is_turned(t: int, count: int, panels: Array, size: int) -> int:
     return t & 1 if count * size * panels.shape[2] * panels.itemsize > NEAR_BYTES else 0
 
 
-class Step(NamedTuple):
-    """Values within a formula: which rows and panels, and where everything is of the first row and of unit 0.
+class Cells(NamedTuple):
+    """What follows the sums of a step: which rows and panels, and where everything is of the first row and of unit 0.
 
     Attributes
     ----------
@@ -39,46 +39,58 @@ class Step(NamedTuple):
         How many rows.
     first, last : int
         Panels first to last - 1.
-    turned : int
-        1 to go through them from the last to the first: every second step, for what the nearest cache still holds.
     size : int
         Units of the layer.
-    h_prev : place, rows `size` apart
-        What the step takes of the hidden states before.
-    weights : place, panels `panel` apart
-        Those of the first hidden state; see `pack`.
     z : place, panels `z_panel` apart, rows a panel's width
-        What has been summed up before, or room for it; replaced by the gates.
+        The sums, or what they begin with, or room for them; replaced by the gates.
     c_prev, c : places, panels `c_panel` apart, rows a vector
         Cell states before, and after.
     h : place, rows `size` apart
         Written: the hidden states.
     """
 
-    rows: Any
-    first: Any
-    last: Any
-    turned: Any
-    size: Any
-    h_prev: Any
-    weights: Any
-    panel: Any
-    z: Any
-    z_panel: Any
-    c_prev: Any
-    c: Any
-    c_panel: Any
-    h: Any
+    rows: Int
+    first: Int
+    last: Int
+    size: Int
+    z: Pointer
+    z_panel: Int
+    c_prev: Pointer
+    c: Pointer
+    c_panel: Int
+    h: Pointer
+
+
+class Step(NamedTuple):
+    """A whole step.
+
+    Attributes
+    ----------
+    cells : Cells
+    turned : int
+        1 to go through the panels from the last to the first: every second step, for what the nearest cache still
+        holds.
+    h_prev : place, rows ``cells.size`` apart
+        What the step takes of the hidden states before.
+    weights : place, panels `panel` apart
+        Those of the first hidden state; see `pack`.
+    """
+
+    cells: Cells
+    turned: Int
+    h_prev: Pointer
+    weights: Pointer
+    panel: Int
 
 
 class Inputs(NamedTuple):
     """Inputs that have not been summed up, rows `count` apart; their weights, and the biases, are before the others."""
 
-    x: Any
-    count: Any
+    x: Pointer
+    count: Int
 
 
-def _cells(v: Backend, code_g: Any, code_c: Any, at: Step, first: Any, count: Any) -> None:
+def _cells(v: Backend, code_g: Any, code_c: Any, at: Cells, first: Any, count: Any) -> None:
     """What follows the sums, of some panels."""
 
     def of_panel(k: Any) -> list[Any]:
@@ -94,13 +106,9 @@ def _cells(v: Backend, code_g: Any, code_c: Any, at: Step, first: Any, count: An
 
 
 @operation
-def cells_of_panels(
-    v: Backend, code_g: Int, code_c: Int, rows: Int, first: Int, last: Int, size: Int, z: Pointer, z_panel: Int,
-    c_prev: Pointer, c: Pointer, c_panel: Int, h: Pointer,
-) -> None:
-    """What follows the sums of a step, of panels first to last - 1; places as for `Step`."""
-    at = Step(rows, first, last, 0, size, None, None, None, z, z_panel, c_prev, c, c_panel, h)
-    _cells(v, code_g, code_c, at, first, last - first)
+def cells_of_panels(v: Backend, code_g: Int, code_c: Int, at: Cells) -> None:
+    """What follows the sums of a step. Activation codes are those of the candidate and of the cell state."""
+    _cells(v, code_g, code_c, at, at.first, at.last - at.first)
 
 
 def along(v: Backend, a: Any, weights: list[Any]) -> Any:
@@ -120,23 +128,23 @@ def _bias(v: Backend, at: Step, inputs: Inputs, p: Any) -> Any:
 
 def _sums(v: Backend, at: Step, inputs: Inputs | None, p: Any) -> None:
     """Those of one panel, some rows at a time."""
-    width, needed, weights = WIDTH * v.lanes, gate_vectors(v, at.size - p * v.lanes), at.weights + p * at.panel
+    width, cells, weights = WIDTH * v.lanes, at.cells, at.weights + p * at.panel
+    size, needed = cells.size, gate_vectors(v, cells.size - p * v.lanes)
 
     def of_tile(row: Any, many: Any) -> None:
-        place, a = at.z + (p * at.z_panel + row * width), at.h_prev + row * at.size
+        z, h = Rows(cells.z + (p * cells.z_panel + row * width), width), at.h_prev + row * size
         if inputs is not None:
-            bias, x = _bias(v, at, inputs, p), inputs.x + row * inputs.count
-            v.shared(
-                product, many, needed, bias, 0, x, inputs.count, 1, 1, 0, inputs.count, bias + width, place, width
-            )
-        v.shared(product, many, needed, place, width, a, at.size, 1, 1, 0, at.size, weights, place, width)
+            bias = _bias(v, at, inputs, p)
+            x = Left(inputs.x + row * inputs.count, inputs.count, 1, 1, 0, inputs.count)
+            v.shared(product, many, needed, Rows(bias, 0), x, bias + width, z)
+        v.shared(product, many, needed, z, Left(h, size, 1, 1, 0, size), weights, z)
 
-    each_tile(v, at.rows, of_tile)
+    each_tile(v, cells.rows, of_tile)
 
 
 def _row_sums(v: Backend, at: Step, inputs: Inputs | None, p: Any, panels: int) -> None:
     """Those of one row, of some panels from p on at once."""
-    width = WIDTH * v.lanes
+    width, cells = WIDTH * v.lanes, at.cells
 
     def of_last(vectors: int) -> Any:
         columns = [q * WIDTH + j for q in range(panels) for j in range(WIDTH if q < panels - 1 else vectors)]
@@ -146,20 +154,20 @@ def _row_sums(v: Backend, at: Step, inputs: Inputs | None, p: Any, panels: int) 
             return [lines[n // WIDTH] + n % WIDTH * v.lanes for n in columns]
 
         def run() -> None:
-            results = places(at.z + p * at.z_panel, at.z_panel)
+            results = places(cells.z + p * cells.z_panel, cells.z_panel)
             if inputs is not None:
                 bias = places(_bias(v, at, inputs, p), at.panel)
                 sums = [v.load(place) for place in bias]
                 sums = v.repeat(inputs.count, sums, along(v, inputs.x, [place + width for place in bias]))
             else:
                 sums = [v.load(place) for place in results]
-            sums = v.repeat(at.size, sums, along(v, at.h_prev, places(at.weights + p * at.panel, at.panel)))
+            sums = v.repeat(cells.size, sums, along(v, at.h_prev, places(at.weights + p * at.panel, at.panel)))
             for place, total in zip(results, sums, strict=True):
                 v.store(place, total)
 
         return run
 
-    needed = gate_vectors(v, at.size - (p + (panels - 1)) * v.lanes)
+    needed = gate_vectors(v, cells.size - (p + (panels - 1)) * v.lanes)
     v.choose(needed, {vectors: of_last(vectors) for vectors in range(1, WIDTH + 1)})
 
 
@@ -180,7 +188,8 @@ def take_step(v: Backend, code_g: Any, code_c: Any, at: Step, inputs: Inputs | N
 
     Activation codes are those of the candidate and of the cell state.
     """
-    one = v.truth(at.rows < 2)
+    cells = at.cells
+    one = v.truth(cells.rows < 2)
 
     def of_group(first: Any, count: Any) -> None:
         def of_row() -> None:
@@ -190,9 +199,9 @@ def take_step(v: Backend, code_g: Any, code_c: Any, at: Step, inputs: Inputs | N
             }))
 
         v.choose(one, {1: of_row, 0: lambda: _in_groups(v, at, first, count, 1, lambda p, _: _sums(v, at, inputs, p))})
-        _cells(v, code_g, code_c, at, first, count)
+        _cells(v, code_g, code_c, cells, first, count)
 
     # A cell's operations wait for each other, so several rows or panels must be under way at once: panel by panel, one
     # row took 1.6 times as long.
-    group = v.quotient(at.rows + (PIPELINED - 1), at.rows)
-    _in_groups(v, at, at.first, at.last - at.first, group, of_group)
+    group = v.quotient(cells.rows + (PIPELINED - 1), cells.rows)
+    _in_groups(v, at, cells.first, cells.last - cells.first, group, of_group)

@@ -10,8 +10,8 @@ Products and sums fuse only where a formula says `fma`, so a formula gives the s
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, NamedTuple, TypeAlias, get_type_hints
 
 import llvmlite.binding as llvm
 import numba
@@ -28,9 +28,17 @@ Backend: TypeAlias = Any
 """An `Emitter` or a `Simulator`."""
 
 Pointer: TypeAlias = Annotated[Any, "an array and an index"]
-"""A pointer to an element; a kernel gives it as two arguments, the array and the flat index."""
+"""A pointer to an element; a kernel gives it as an array and a flat index, and a tuple holds these as a `Place`."""
 
 Int: TypeAlias = Annotated[Any, "an integer"]
+
+
+class Place(NamedTuple):
+    """An element of an array, as kernels give it to a formula in a tuple; there it is a `Pointer`."""
+
+    array: Array
+    at: int
+
 
 _INT = ir.IntType(64)
 
@@ -302,7 +310,7 @@ class Emitter:
 
     def shared(self, formula: Callable[..., None], *values: Any) -> None:
         """Run ``formula(v, *values)`` as a function of its own, written once however often it is run in a kernel."""
-        given = [self.like(value, _INT) for value in values]
+        given = [self.like(value, _INT) for value in _leaves(values)]
         module, name = self.builder.module, f"fastlstm_kernels.{formula.__name__}.{self._suffix}"
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
         if name not in module.globals:
@@ -311,7 +319,7 @@ class Emitter:
             for attribute in ("noinline", "optsize"):
                 function.attributes.add(attribute)
             inside = Emitter(ir.IRBuilder(function.append_basic_block()), self.dtype)
-            formula(inside, *(Value(inside, argument) for argument in function.args))
+            formula(inside, *_like_these(values, iter([Value(inside, argument) for argument in function.args])))
             inside.builder.ret_void()
         self.builder.call(module.globals[name], given)
 
@@ -470,20 +478,21 @@ def operation(formula: Callable[..., None]) -> Callable[..., None]:
     Parameters
     ----------
     formula : callable
-        ``formula(v, ...)``, whose further arguments are annotated as `Pointer` or `Int`.
+        ``formula(v, ...)``, whose further arguments are annotated as `Pointer`, as `Int`, or as a NamedTuple of these.
 
     Returns
     -------
     callable
-        For compiled code: a pointer is given as an array and a flat index into it, one after the other; all arrays
-        have one dtype. Nothing is checked.
+        For compiled code: a pointer is given as an array and a flat index into it, one after the other, and in a tuple
+        as a `Place`; all arrays have one dtype. Nothing is checked.
     """
+    kinds = _kinds(formula)
     if numba.config.DISABLE_JIT:
         return _simulated(formula)
 
     def emitted(typingctx: Any, *args: Any) -> Any:
-        kinds = [a if isinstance(a, types.Array) else types.intp for a in args]
-        dtype = next(a.dtype for a in kinds if isinstance(a, types.Array))
+        taken = [a if isinstance(a, types.Array | types.BaseTuple) else types.intp for a in args]
+        dtype = next(a.dtype for a in _leaves(taken) if isinstance(a, types.Array))
 
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             # Formulas are unrolled as they should be; LLVM's own unrolling doubled the compilation and gained nothing.
@@ -491,22 +500,20 @@ def operation(formula: Callable[..., None]) -> Callable[..., None]:
             v = Emitter(builder, str(dtype))
             given: list[Value] = []
             pointer = None
-            for kind, value in zip(signature.args, values, strict=True):
+            for kind, value in _leaf_values(builder, signature.args, values):
                 if isinstance(kind, types.Array):
                     pointer = make_array(kind)(context, builder, value).data
-                elif pointer is not None:
-                    given.append(Value(v, builder.gep(pointer, [value])))
-                    pointer = None
-                else:
-                    given.append(Value(v, value))
-            formula(v, *given)
+                    continue
+                index = context.cast(builder, value, kind, types.intp)
+                given.append(Value(v, index if pointer is None else builder.gep(pointer, [index])))
+                pointer = None
+            formula(v, *_as_annotated(kinds, iter(given)))
             return context.get_dummy_value()
 
-        return types.void(*kinds), codegen
+        return types.void(*taken), codegen
 
     # Numba counts the arguments by the signature.
-    kinds = [p.annotation for p in list(inspect.signature(formula).parameters.values())[1:]]
-    names = ["typingctx", *(f"{part}{k}" for k, kind in enumerate(kinds) for part in _PARTS[kind])]
+    names = ["typingctx", *(f"{part}{k}" for k, kind in enumerate(kinds) for part in _PARTS.get(kind, ("group",)))]
     positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
     emitted.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, positional) for name in names]
@@ -515,15 +522,58 @@ def operation(formula: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
+def _kinds(formula: Callable[..., None]) -> list[Any]:
+    return [p.annotation for p in list(inspect.signature(formula).parameters.values())[1:]]
+
+
 _PARTS = {Pointer: ("array", "index"), Int: ("number",)}
 
 
+def _leaves(values: Any) -> Iterator[Any]:
+    """What tuples within tuples hold, or Numba's types of them, in order."""
+    for value in values:
+        if isinstance(value, tuple | types.BaseTuple):
+            yield from _leaves(value)
+        else:
+            yield value
+
+
+def _leaf_values(builder: Any, kinds: Any, values: Any) -> Iterator[tuple[Any, Any]]:
+    """The types and values that Numba's tuples within tuples hold, in order."""
+    for kind, value in zip(kinds, values, strict=True):
+        if isinstance(kind, types.BaseTuple):
+            yield from _leaf_values(builder, kind, cgutils.unpack_tuple(builder, value, len(kind)))
+        else:
+            yield kind, value
+
+
+def _like_these(values: Any, given: Iterator[Any]) -> list[Any]:
+    """What is given, in tuples as `values` are."""
+    return [
+        type(value)(*_like_these(value, given)) if isinstance(value, tuple) else next(given) for value in values
+    ]
+
+
+def _as_annotated(kinds: Any, given: Iterator[Any]) -> list[Any]:
+    """What is given, in tuples as annotated."""
+    found: list[Any] = []
+    for kind in kinds:
+        if kind in _PARTS:
+            found.append(next(given))
+        else:
+            found.append(kind(*_as_annotated(get_type_hints(kind, include_extras=True).values(), given)))
+    return found
+
+
 def _simulated(formula: Callable[..., None]) -> Callable[..., None]:
+    kinds = _kinds(formula)
+
     def run(*args: Any) -> None:
         given: list[Any] = []
         array = None
-        dtype = next(a.dtype for a in args if isinstance(a, np.ndarray))
-        for value in args:
+        leaves = [*_leaves(args)]
+        dtype = next(a.dtype for a in leaves if isinstance(a, np.ndarray))
+        for value in leaves:
             if isinstance(value, np.ndarray):
                 array = value.reshape(-1)
             elif array is not None:
@@ -532,6 +582,6 @@ def _simulated(formula: Callable[..., None]) -> Callable[..., None]:
             else:
                 given.append(int(value))
         with np.errstate(all="ignore"):  # compiled code says nothing of overflow either
-            formula(Simulator(dtype), *given)
+            formula(Simulator(dtype), *_as_annotated(kinds, iter(given)))
 
     return run

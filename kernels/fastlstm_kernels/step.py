@@ -1,26 +1,20 @@
 """One time step, frame by frame: weights are packed once, and each step reads them once."""
 
 from fastlstm_kernels.activations import TANH
-from fastlstm_kernels.arrays import Array, intp
+from fastlstm_kernels.arrays import ZERO, Array
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.one_step import Inputs, Step, is_turned, take_step
-from fastlstm_kernels.simd import Backend, Int, Pointer, operation
+from fastlstm_kernels.one_step import Cells, Inputs, Step, is_turned, take_step
+from fastlstm_kernels.simd import Backend, Place, operation
 from fastlstm_kernels.threads import share, span
-from fastlstm_kernels.tile import WIDTH
 
 
 @operation
-def _step_rows(
-    v: Backend, rows: Int, first: Int, last: Int, turned: Int, inputs: Int, size: Int, x: Pointer, h_prev: Pointer,
-    panels: Pointer, panel: Int, z: Pointer, z_panel: Int, c: Pointer, c_panel: Int, h: Pointer,
-) -> None:
-    """One step of some rows and of panels first to last - 1.
+def _step_rows(v: Backend, at: Step, inputs: Inputs) -> None:
+    """One step, its inputs too.
 
     (The inputs through `multiply`, whose pieces take divisions: 50 ns more, a third of a step of 8 units.)
     """
-    recurrent = panels + (inputs + 1) * (WIDTH * v.lanes)
-    at = Step(rows, first, last, turned, size, h_prev, recurrent, panel, z, z_panel, c, c, c_panel, h)
-    take_step(v, TANH, TANH, at, Inputs(x, inputs))
+    take_step(v, TANH, TANH, at, inputs)
 
 
 @jit(device=True)
@@ -31,11 +25,13 @@ def _step_worker(
     size, depth, width = hidden.shape[2], panels.shape[1], panels.shape[2]
     first, last = span(worker, workers, panels.shape[0])
     if batch:
-        _step_rows(
-            batch, first, last, is_turned(now, last - first, panels, size), inputs, size, x, intp(0), hidden,
-            now * batch * size, panels, intp(0), depth * width, z, intp(0), batch * width, cells, intp(0),
-            batch * cells.shape[2], hidden, (1 - now) * batch * size,
+        state = Cells(
+            batch, first, last, size, Place(z, ZERO), batch * width, Place(cells, ZERO), Place(cells, ZERO),
+            batch * cells.shape[2], Place(hidden, (1 - now) * batch * size),
         )
+        weights, turned = Place(panels, (1 + inputs) * width), is_turned(now, last - first, panels, size)
+        before = Place(hidden, now * batch * size)
+        _step_rows(Step(state, turned, before, weights, depth * width), Inputs(Place(x, ZERO), inputs))
 
 
 @jit()

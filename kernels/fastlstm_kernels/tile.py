@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from fastlstm_kernels.arrays import ONE, ZERO, Array
 from fastlstm_kernels.jit import jit
-from fastlstm_kernels.simd import REGISTERS, VECTOR_BYTES, Backend, Int, Pointer, operation
+from fastlstm_kernels.simd import REGISTERS, VECTOR_BYTES, Backend, Int, Place, Pointer, operation
 
 WIDTH = 4
 """Vectors of a panel."""
@@ -41,10 +41,25 @@ def vectors_of(rows: int) -> int:
     return WIDTH if rows * WIDTH + WIDTH + 1 <= REGISTERS else WIDTH // 2
 
 
-def product(
-    v: Backend, rows: Any, needed: Any, start: Any, start_row: Any, a: Any, a_row: Any, a_k: Any, outer: Any,
-    a_outer: Any, inner: Any, b: Any, c: Any, c_row: Any,
-) -> None:
+class Left(NamedTuple):
+    """Left-hand matrix. Its element (r, o · inner + i) is at `place` + r row + o outer_row + i k."""
+
+    place: Pointer
+    row: Int
+    k: Int
+    outer: Int
+    outer_row: Int
+    inner: Int
+
+
+class Rows(NamedTuple):
+    """Rows of a panel's width: row r is at `place` + r row."""
+
+    place: Pointer
+    row: Int
+
+
+def product(v: Backend, rows: Any, needed: Any, start: Rows, a: Left, b: Any, c: Rows) -> None:
     """Up to ROWS rows of one panel's product: what is at `start`, plus the sum, to `c`; see `multiply`.
 
     Vectors of the panel behind the first `needed` may be left out: a matrix of 129 columns has 127 of no use.
@@ -57,26 +72,26 @@ def product(
 
         def part(first: Any) -> Any:
             here = first * (vectors * v.lanes)
-            lines = [a + a_row * r for r in range(count)]
+            lines = [a.place + a.row * r for r in range(count)]
 
             def along(o: Any, *sums: Any) -> Any:
-                a_at, b_at = o * a_outer, b + (o * inner * width + here)
+                a_at, b_at = o * a.outer_row, b + (o * a.inner * width + here)
 
                 def step(k: Any, *sums: Any) -> Any:
                     weights = [v.load(b_at + (k * width + j * v.lanes)) for j in range(vectors)]
-                    place, new = a_at + k * a_k, list(sums)
+                    place, new = a_at + k * a.k, list(sums)
                     for r in range(count):
                         x = v.broadcast(lines[r] + place)
                         for j in range(vectors):
                             new[r * vectors + j] = v.fma(x, weights[j], sums[r * vectors + j])
                     return new
 
-                return v.repeat(inner, sums, step)
+                return v.repeat(a.inner, sums, step)
 
-            sums = [v.load(start + (start_row * r + here + j)) for r, j in places]
-            sums = v.repeat(outer, sums, along)
+            sums = [v.load(start.place + (start.row * r + here + j)) for r, j in places]
+            sums = v.repeat(a.outer, sums, along)
             for (r, j), value in zip(places, sums, strict=True):
-                v.store(c + (c_row * r + here + j), value)
+                v.store(c.place + (c.row * r + here + j), value)
             return []
 
         return lambda: v.repeat(parts, [], part) and None
@@ -102,49 +117,33 @@ def each_tile(v: Backend, rows: Any, body: Any) -> None:
 
 
 @operation
-def _piece(
-    v: Backend, rows: Int, needed: Int, a: Pointer, a_row: Int, a_k: Int, outer: Int, a_outer: Int,
-    inner: Int, b: Pointer, fresh: Int, c: Pointer, c_row: Int,
-) -> None:
+def _piece(v: Backend, rows: Int, needed: Int, a: Left, b: Pointer, fresh: Int, c: Rows) -> None:
     """Rows of a product with one piece of a panel; see `multiply` for the arguments."""
-    start, start_row = v.choose(fresh, {0: lambda: [c, c_row * 1], 1: lambda: [b + -WIDTH * v.lanes, c_row * 0]})
+    before = Rows(b + -WIDTH * v.lanes, c.row * 0)
+    start = Rows(*v.choose(fresh, {0: lambda: [c.place, c.row * 1], 1: lambda: list(before)}))
 
     def of_tile(row: Any, count: Any) -> None:
-        v.shared(
-            product, count, needed, start + row * start_row, start_row, a + row * a_row, a_row, a_k, outer, a_outer,
-            inner, b, c + row * c_row, c_row,
-        )
+        def below(of: Any) -> Any:
+            return of._replace(place=of.place + row * of.row)
+
+        v.shared(product, count, needed, below(start), below(a), b, below(c))
 
     each_tile(v, rows, of_tile)
 
 
-class Left(NamedTuple):
-    """Left-hand matrix. Its element (r, o · inner + i) is ``array[at + r row + o outer_row + i k]``."""
-
-    array: Array
-    at: int
-    row: int
-    k: int
-    outer: int
-    outer_row: int
-    inner: int
-
-
 class Panels(NamedTuple):
-    """Panels first to last - 1 of a right-hand matrix. Row k of panel p: ``array[at + p panel + k · WIDTH lanes:]``."""
+    """Panels first to last - 1 of a right-hand matrix. Row k of panel p is at `place` + p panel + k · WIDTH lanes."""
 
-    array: Array
-    at: int
+    place: Place
     panel: int
     first: int
     last: int
 
 
 class Result(NamedTuple):
-    """Where a product goes. Row r of panel p is ``array[at + p panel + r row:]``."""
+    """Where a product goes. Row r of panel p is at `place` + p panel + r row."""
 
-    array: Array
-    at: int
+    place: Place
     row: int
     panel: int
 
@@ -159,28 +158,28 @@ def flat(a: Array) -> Array:
 def matrix_rows(a: Array, row: int) -> Left:
     """The rows of a matrix from `row` on."""
     columns = a.shape[1]
-    return Left(flat(a), row * columns, columns, ONE, ONE, ZERO, columns)
+    return Left(Place(flat(a), row * columns), columns, ONE, ONE, ZERO, columns)
 
 
 @jit(device=True, inline=True)
 def gate_rows(dz: Array, row: int, gates: int) -> Left:
     """The rows of gates (panel, row, element) from `row` on, of which so many elements of each panel count."""
     width = dz.shape[2]
-    return Left(flat(dz), row * width, width, ONE, dz.shape[0], dz.shape[1] * width, gates)
+    return Left(Place(flat(dz), row * width), width, ONE, dz.shape[0], dz.shape[1] * width, gates)
 
 
 @jit(device=True, inline=True)
 def panel_range(panels: Array, row: int, first: int, last: int) -> Panels:
     """Panels first to last - 1 (panel, row, element), from `row` on."""
     width = panels.shape[2]
-    return Panels(flat(panels), row * width, panels.shape[1] * width, first, last)
+    return Panels(Place(flat(panels), row * width), panels.shape[1] * width, first, last)
 
 
 @jit(device=True, inline=True)
 def panel_rows(z: Array, row: int) -> Result:
     """A result (panel, row, element), from `row` on."""
     width = z.shape[2]
-    return Result(flat(z), row * width, width, z.shape[1] * width)
+    return Result(Place(flat(z), row * width), width, z.shape[1] * width)
 
 
 @jit(device=True)
@@ -209,20 +208,22 @@ def multiply(a: Left, rows: int, b: Panels, columns: int, overwrite: int, c: Res
     2 rows · outer · inner · (last - first) · WIDTH · lanes flops. Each element is one sum along k in rising order,
     whatever the rows and panels computed with it.
     """
-    vector = VECTOR_BYTES // b.array.itemsize
+    vector = VECTOR_BYTES // b.place.array.itemsize
     width = WIDTH * vector
-    depth = max(1, PANEL_BYTES // (width * b.array.itemsize))
+    depth = max(1, PANEL_BYTES // (width * b.place.array.itemsize))
     stride = max(1, depth // a.inner)
     for chunk in range(0, rows, CHUNK):
         count = min(CHUNK, rows - chunk)
         for o in range(0, a.outer, stride):
             for k in range(0, a.inner, depth):
                 begins = overwrite == 1 and o == 0 and k == 0
+                part = Left(
+                    Place(a.place.array, a.place.at + chunk * a.row + o * a.outer_row + k * a.k), a.row, a.k,
+                    min(stride, a.outer - o), a.outer_row, min(depth, a.inner - k),
+                )
                 for p in range(b.first, b.last):
                     needed = (columns - p * width + vector - 1) // vector
                     _piece(
-                        count, needed, a.array, a.at + chunk * a.row + o * a.outer_row + k * a.k, a.row, a.k,
-                        min(stride, a.outer - o), a.outer_row, min(depth, a.inner - k), b.array,
-                        b.at + p * b.panel + (o * a.inner + k) * width, begins, c.array,
-                        c.at + p * c.panel + chunk * c.row, c.row,
+                        count, needed, part, b.place.array, b.place.at + p * b.panel + (o * a.inner + k) * width,
+                        begins, Rows(Place(c.place.array, c.place.at + p * c.panel + chunk * c.row), c.row),
                     )

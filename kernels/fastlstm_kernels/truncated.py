@@ -12,10 +12,11 @@ import numpy as np
 from fastlstm_kernels.arrays import ZERO, Array, Index
 from fastlstm_kernels.backward import into_hidden, times_mask
 from fastlstm_kernels.batch import previous_row
-from fastlstm_kernels.gates import FACTORS, cell_factors, windows_backward
+from fastlstm_kernels.gates import FACTORS, Errors, Forward, cell_factors, windows_backward
 from fastlstm_kernels.gradients import products_phase
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.phases import SYNC_LINE, finish, next_part
+from fastlstm_kernels.simd import Place
 from fastlstm_kernels.structs import Batch, Deltas, Scratch, Tape, Window
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH
@@ -42,10 +43,12 @@ def _factors_of(
             t += 1
         for p in range(gates.shape[0]):
             state = p * cells.shape[1]
+            forward = Forward(
+                Place(gates, (p * gates.shape[1] + at) * WIDTH * vector), Place(cells, (state + before) * vector),
+                Place(cells, (state + sequences + at) * vector),
+            )
             cell_factors(
-                codes[0], codes[1], offsets[t] - at, gates, (p * gates.shape[1] + at) * WIDTH * vector,
-                cells, (state + before) * vector, cells, (state + sequences + at) * vector,
-                factors, (p * gates.shape[1] + at) * FACTORS * vector,
+                codes[0], codes[1], offsets[t] - at, forward, factors, (p * gates.shape[1] + at) * FACTORS * vector
             )
 
 
@@ -110,12 +113,14 @@ def _cells_back(
             at = offsets[t] + row
             for p in range(dz.shape[0]):
                 unit = p * vector
+                errors = Errors(
+                    Place(d_y, at * size + unit), size,
+                    Place(d_h, (p // WIDTH * d_h.shape[1] + d) * panel + p % WIDTH * vector),
+                    Place(d_c, (p * d_c.shape[1] + d) * vector), Place(dz, (p * dz.shape[1] + k) * panel),
+                )
                 windows_backward(
                     n, rows, distance, count, size - unit, own, factors,
-                    (p * factors.shape[1] + at) * FACTORS * vector, d_y, at * size + unit, size,
-                    d_h, (p // WIDTH * d_h.shape[1] + d) * panel + p % WIDTH * vector,
-                    d_c, (p * d_c.shape[1] + d) * vector, dz, (p * dz.shape[1] + k) * panel,
-                    dz_sum, (p * dz_sum.shape[1] + at) * panel,
+                    (p * factors.shape[1] + at) * FACTORS * vector, errors, dz_sum, (p * dz_sum.shape[1] + at) * panel,
                 )
         g += n
 

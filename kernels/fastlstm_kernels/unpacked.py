@@ -13,9 +13,9 @@ from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.gradients import SCRATCH
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.layer import enter, leave
-from fastlstm_kernels.one_step import cells_of_panels
+from fastlstm_kernels.one_step import Cells, cells_of_panels
 from fastlstm_kernels.pack import add_biases, columns_of, spread, to_panel
-from fastlstm_kernels.simd import Backend, Int, Pointer, operation
+from fastlstm_kernels.simd import Backend, Int, Place, Pointer, operation
 from fastlstm_kernels.structs import Batch, States, Tape, Weights
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH, Left, flat, multiply, panel_range, panel_rows
@@ -63,7 +63,7 @@ def _add_product(w: Array, order: Index, p: int, units: int, x: Array, rows: int
     if whole < depth:
         for g in range(GATES):
             to_panel(w, order[g] * size + p * vector, units, whole, depth, panels, p, 1, g * units)
-        rest = Left(flat(x), whole, depth, ONE, ONE, ZERO, depth - whole)
+        rest = Left(Place(flat(x), whole), depth, ONE, ONE, ZERO, depth - whole)
         multiply(rest, rows, panel_range(panels, ONE, p, p + 1), (p + 1) * width, ZERO, panel_rows(z, 0))
 
 
@@ -83,10 +83,10 @@ def _forward_worker(
         _add_product(weights.w, order, p, units, x, rows, panels, z)
         _add_product(weights.u, order, p, units, tape.h_in, rows, panels, z)
         spread(z[p, :rows], units, panels[p])
-    cells_of_panels(
-        weights.code_g, weights.code_c, rows, first, last, size, z, 0, z.shape[1] * WIDTH * vector, cells, 0, cells,
-        sequences * vector if record else 0, cells.shape[1] * vector, hidden, sequences * size,
-    )
+    cells_of_panels(weights.code_g, weights.code_c, Cells(
+        rows, first, last, size, Place(z, ZERO), z.shape[1] * WIDTH * vector, Place(cells, ZERO),
+        Place(cells, sequences * vector if record else ZERO), cells.shape[1] * vector, Place(hidden, sequences * size),
+    ))
     mask_rows(tape, 0, rows, sequences, first, last)
 
 

@@ -9,8 +9,8 @@ import pytest
 from fastlstm import nn
 from fastlstm.oracle.activations import sigmoid, sigmoid_prime
 from fastlstm_kernels.activations import TANH
-from fastlstm_kernels.gates import FACTORS, cell_backward, cell_factors, cell_forward
-from fastlstm_kernels.simd import Backend, Int, Pointer, lanes, operation
+from fastlstm_kernels.gates import FACTORS, Errors, Forward, cell_backward, cell_factors, cell_forward
+from fastlstm_kernels.simd import Backend, Int, Place, Pointer, lanes, operation
 from tests.tools.helpers import assert_matches
 from tests.tools.loops import both
 
@@ -27,12 +27,14 @@ def forwards(rows, units, z, s_prev, s, h):
 
 @numba.njit
 def backwards(rows, units, gates, s_prev, s, given, delta_h, delta_s, dz):
-    cell_backward(TANH, TANH, rows, units, gates, 0, s_prev, 0, s, 0, given, 0, units, delta_h, 0, delta_s, 0, dz, 0)
+    forward = Forward(Place(gates, 0), Place(s_prev, 0), Place(s, 0))
+    errors = Errors(Place(given, 0), units, Place(delta_h, 0), Place(delta_s, 0), Place(dz, 0))
+    cell_backward(TANH, TANH, rows, units, forward, errors)
 
 
 @numba.njit
 def common(rows, gates, s_prev, s, factors):
-    cell_factors(TANH, TANH, rows, gates, 0, s_prev, 0, s, 0, factors, 0)
+    cell_factors(TANH, TANH, rows, Forward(Place(gates, 0), Place(s_prev, 0), Place(s, 0)), factors, 0)
 
 
 def step(z: Any, s_prev: Any) -> tuple[Any, Any, Any]:

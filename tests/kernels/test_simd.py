@@ -1,13 +1,14 @@
 """The vector vocabulary: each operation compiled and simulated on one formula, against what NumPy says it should be."""
 
 import functools
+from typing import NamedTuple
 
 import numba
 import numpy
 import pytest
 
 from fastlstm_kernels import simd
-from fastlstm_kernels.simd import Int, Pointer, lanes, operation
+from fastlstm_kernels.simd import Int, Place, Pointer, lanes, operation
 from tests.tools.helpers import JIT_OFF
 
 both = pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
@@ -332,3 +333,47 @@ def test_shorter_vectors_touch_no_more_than_they_hold(dtype, rng):
     numpy.testing.assert_array_equal(found[0, :half], a[:half] * b[:half])
     numpy.testing.assert_array_equal(found[1, :half], a[half:][::-1])
     assert (found[:, half:] == UNTOUCHED).all()
+
+
+class Line(NamedTuple):
+    """Some elements of an array."""
+
+    place: Pointer
+    count: Int
+
+
+class Lines(NamedTuple):
+    """What is read, what is written, and how often it is counted."""
+
+    a: Line
+    out: Line
+    times: Int
+
+
+def add_up(v, lines, factor):
+    total = v.repeat(lines.a.count, [v.broadcast(factor) * 0.0], lambda k, s: [s + v.broadcast(lines.a.place + k)])[0]
+    v.repeat(lines.out.count, [], lambda k: v.store(lines.out.place + k * v.lanes, total * v.load(factor)) or [])
+
+
+@both
+@pytest.mark.parametrize("times", [2, True])
+def test_arguments_in_groups_within_groups(dtype, rng, times):
+    def formula(v, factor: Pointer, lines: Lines):
+        for _ in range(2):  # the second is the same function
+            v.shared(add_up, lines, factor + lines.times * v.lanes)
+
+    op = operation(formula)
+
+    @numba.njit
+    def compiled(a, factor, out, times):
+        op(factor, 0, Lines(Line(Place(a, 1), 3), Line(Place(out, 0), 2), times))
+
+    def simulated(a, factor, out, times):
+        simd._simulated(formula)(factor, 0, Lines(Line(Place(a, 1), 3), Line(Place(out, 0), 2), times))
+
+    a, factor = rng.standard_normal(5).astype(dtype), rng.standard_normal(3 * lanes(dtype)).astype(dtype)
+    for way in (compiled, simulated):
+        out = numpy.full(3 * lanes(dtype), UNTOUCHED, dtype)
+        way(a, factor, out, times)
+        wanted = (a[1] + a[2] + a[3]) * factor[int(times) * lanes(dtype) :][: lanes(dtype)]
+        numpy.testing.assert_array_equal(out, [*wanted, *wanted, *[UNTOUCHED] * lanes(dtype)])

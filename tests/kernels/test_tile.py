@@ -9,7 +9,7 @@ import pytest
 
 from fastlstm_kernels import tile
 from fastlstm_kernels.arrays import intp
-from fastlstm_kernels.simd import VECTOR_BYTES, lanes
+from fastlstm_kernels.simd import VECTOR_BYTES, Place, lanes
 from fastlstm_kernels.tile import ROWS, WIDTH, Left, Panels, Result, multiply
 from tests.tools.helpers import JIT_OFF
 
@@ -31,7 +31,8 @@ def interpreted_products_are_cut_early(monkeypatch):
 
 @numba.njit
 def call(a, rows, b, columns, overwrite, c):
-    multiply(Left(*a), rows, Panels(*b), columns, intp(overwrite), Result(*c))
+    left, panels, result = Left(Place(*a[0]), *a[1:]), Panels(Place(*b[0]), *b[1:]), Result(Place(*c[0]), *c[1:])
+    multiply(left, rows, panels, columns, intp(overwrite), result)
 
 
 def surrounded(x, axes):
@@ -63,9 +64,9 @@ class Product:
         a_at = BEHIND * sum(steps) + first_row * a_row
         b_panel, c_panel = b[0].size, c[0].size
         call(
-            (laid.reshape(-1), a_at, a_row, a_k, outer, a_outer, self.inner), last_row - first_row,
-            (b.reshape(-1), BEHIND * b_panel + (BEHIND + 1) * width, b_panel, *panels), self.columns, overwrite,
-            (c.reshape(-1), BEHIND * c_panel + (BEHIND + first_row) * width, width, c_panel),
+            ((laid.reshape(-1), a_at), a_row, a_k, outer, a_outer, self.inner), last_row - first_row,
+            ((b.reshape(-1), BEHIND * b_panel + (BEHIND + 1) * width), b_panel, *panels), self.columns, overwrite,
+            ((c.reshape(-1), BEHIND * c_panel + (BEHIND + first_row) * width), width, c_panel),
         )
         place = slice(BEHIND, BEHIND + count), slice(BEHIND, BEHIND + many)
         result = c[place].copy()
