@@ -56,6 +56,7 @@ def test_the_data_are_what_they_should_be():
     assert numbers[months == numpy.datetime64("1957-10")] == 253.8  # the highest month of the highest cycle
 
 
+@pytest.mark.long
 def test_quick_demo(small, tmp_path):
     result = run("demo", "--quick", "--output", str(tmp_path / "out"))
     assert result.exit_code == 0, result.output
@@ -67,6 +68,7 @@ def test_quick_demo(small, tmp_path):
     assert Trainer.load(tmp_path / "out" / "model.safetensors").epoch == 2
 
 
+@pytest.mark.long
 @pytest.mark.skipif(JIT_OFF, reason="trains for a minute when interpreted")
 def test_the_quick_demos_training_beats_both_baselines():
     forecaster = sunspots.SunspotForecaster()
@@ -131,6 +133,7 @@ def test_the_grammar_example_tells_what_it_found(tmp_path, monkeypatch, known):
     assert (tmp_path / "out" / "memory.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.long
 def test_the_verdict_is_honest(small, monkeypatch, tmp_path):
     monkeypatch.setattr(sunspots.SunspotForecaster, "errors", lambda self: {"LSTM": 3.0, "persistence": 2.0})
     assert "does not beat both baselines" in run("demo", "--quick", "--output", str(tmp_path)).output
@@ -163,6 +166,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, comma
     assert (tmp_path / "file").read_text() == "kept"
 
 
+@pytest.mark.process
 def test_the_library_needs_numpy_and_numba_only():
     code = (
         "import sys; import numba, numpy; theirs = set(sys.modules); import fastlstm; "

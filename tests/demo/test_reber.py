@@ -49,6 +49,7 @@ def test_the_second_letter_is_the_last_but_one(distance):
     assert 70 < numpy.sum(strings[1] == SYMBOLS.index("T")) < 130
 
 
+@pytest.mark.long
 @pytest.mark.skipif(JIT_OFF, reason="trains for minutes when interpreted")
 def test_a_symbol_is_remembered_from_as_far_as_the_gradient_reaches():
     assert truncation.accuracy(truncation.DISTANCE - 1) < 0.65

@@ -12,6 +12,7 @@ from tests.tools.helpers import JIT_OFF
 from tests.tools.interrupts import interrupted_anywhere, monitored
 
 
+@pytest.mark.long
 @monitored
 def test_choosing_goes_on(monkeypatch):
     """Interrupted while it learns, uses what it has learnt, meets a stall, or tries again."""
@@ -49,6 +50,7 @@ def layer_calls(lstm: nn.LSTM, x: Any) -> Any:
     return infer, train
 
 
+@pytest.mark.long
 @monitored
 @pytest.mark.skipif(JIT_OFF, reason="thousands of calls")
 @pytest.mark.parametrize("kind", [{}, {"num_layers": 2}, {"bidirectional": True}, {"proj_size": 2}])

@@ -31,6 +31,7 @@ def taken(call):
         workspace.workspace._rooms.clear()
 
 
+@pytest.mark.long
 @compiled
 @both
 @pytest.mark.parametrize(
@@ -55,6 +56,7 @@ def test_a_models_output_layer_takes_its_result_and_little_more(rng):
     assert most <= (4 + 1) * outputs.nbytes + SCRATCH
 
 
+@pytest.mark.long
 @compiled
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize(

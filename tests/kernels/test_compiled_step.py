@@ -31,6 +31,7 @@ def compiled(advance):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
 @pytest.mark.parametrize(
     ("inputs", "size"),
@@ -61,6 +62,7 @@ def test_layers_of_the_same_sizes_share_one():
         nn.LSTM(2, 3, proj_size=1).compiled_step()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "shapes", [((3,), (1, 7, 64), (4,), (2, 4)), ((2,), (1, 8, 64), (4,), (2, 4)), ((2,), (1, 7, 64), (3,), (2, 4)),
                ((2,), (1, 7, 64), (4,), (2, 5))],

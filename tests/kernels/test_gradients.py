@@ -25,6 +25,7 @@ def products(chunk, batch, h_in, d_x, scratch, w, order):  # type: ignore[no-unt
     products_phase(0, 1, sync, 0, chunk, Batch(*batch), h_in, d_x, work)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
 @pytest.mark.parametrize("padding", [0.0, numpy.nan])
 def test_chunks_add_up_to_the_products_of_all_steps(rng: numpy.random.Generator, dtype: Any, padding: float) -> None:

@@ -55,6 +55,7 @@ def test_one_thread_may_run_all_workers_one_after_another(workers, backwards):
     assert not early.any()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(JIT_OFF, reason="only compiled code takes a part in one indivisible step")
 @pytest.mark.parametrize("late", [0.0, 0.02])
 def test_threads_do_every_part_once_and_in_order(late):
@@ -119,6 +120,7 @@ def test_turns_of_two_layers_are_taken_once_and_in_order_by_one_thread(workers, 
     assert not early.any()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(JIT_OFF, reason="only compiled code takes a turn in one indivisible step")
 @pytest.mark.parametrize("chained", [False, True])
 @pytest.mark.parametrize("late", [0.0, 0.02])

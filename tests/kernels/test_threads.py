@@ -216,6 +216,7 @@ def test_denormal_numbers_live_on_after_a_kernel(rng, dtype, workers):
     assert half.all()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(JIT_OFF or not threads._X86, reason="compiled code on x86 does so")
 @both
 @pytest.mark.parametrize("workers", [1, 3])

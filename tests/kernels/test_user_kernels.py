@@ -42,6 +42,7 @@ def scratch(panels, rows):
     return numpy.empty((count, rows, width), panels.dtype), numpy.zeros((count, rows, width // 4), panels.dtype)
 
 
+@pytest.mark.long
 @compiled
 def test_an_lstm_is_packed_and_stepped_in_a_users_loop(layer, x, parallel):
     @numba.njit(nogil=True, parallel=parallel)
@@ -62,6 +63,7 @@ def test_an_lstm_is_packed_and_stepped_in_a_users_loop(layer, x, parallel):
     numpy.testing.assert_array_equal(from_vectors(cells, H), c[0])
 
 
+@pytest.mark.long
 @compiled
 def test_an_lstm_runs_over_a_sequence_in_a_users_function(layer, x, parallel):
     @numba.njit(nogil=True, parallel=parallel)
@@ -82,6 +84,7 @@ def test_an_lstm_runs_over_a_sequence_in_a_users_function(layer, x, parallel):
     numpy.testing.assert_array_equal(from_vectors(cells, H), c[0])
 
 
+@pytest.mark.long
 @compiled
 def test_many_lstms_step_in_a_users_parallel_loop(layer, x, parallel):
     """With one worker a kernel does not enter the threading layer, so that it may run inside a parallel region."""

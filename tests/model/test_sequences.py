@@ -18,6 +18,7 @@ def sequences(rng, steps):
     return [rng.standard_normal((n, I)) for n in steps], [one_hot(rng, n, O) for n in steps]
 
 
+@pytest.mark.long
 @given(st.lists(lengths, min_size=1, max_size=9), truncations, gradients, dtypes)
 def test_ragged_lists(steps, truncate, gradient, dtype):
     X, Y = sequences(numpy.random.default_rng(len(steps)), steps)

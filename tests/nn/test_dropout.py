@@ -21,6 +21,7 @@ stacked = pytest.mark.parametrize("shape", SHAPES, ids=str)
 kinds = pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "ragged"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @rates
 @pytest.mark.parametrize("shape", SHAPES if JIT_OFF else [*SHAPES, {"layers": 2, "hidden": 163}], ids=str)
@@ -34,6 +35,7 @@ def test_outputs_and_states_are_the_oracles(shape, rates, lengths, dtype):
         close({"y": y, "h_n": h, "c_n": c}[name], value, dtype, name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [*RATES[:3], {"dropout": 0.5, "proj_size": 1}], ids=str)
 @kinds
 def test_gradients_are_those_of_the_oracle(options, lengths):

@@ -32,6 +32,7 @@ def test_a_model_runs_as_the_oracle_does(rng, size, dtype):
     assert_matches(ours.feed_forward(X), twin.feed_forward(X), dtype)
 
 
+@pytest.mark.long
 @both
 @units
 @pytest.mark.parametrize("gradient", ["exact", "reference"])
@@ -69,6 +70,7 @@ def layer_and_data(size, dtype, options=None, **shape):
     ({"size": 200, "layers": 2}, "float64"), ({"size": 129, "projection": 66}, "float32"),
     ({"size": 129, "projection": 66}, "float64"),
 ], ids=str)  # fmt: skip
+@pytest.mark.long
 def test_a_layer_and_its_gradients_are_the_oracles(shape, dtype):
     layer, x, state, lengths, *_ = given = layer_and_data(dtype=dtype, **shape)
     wanted = by_oracle(layer, x, state, lengths)
@@ -82,6 +84,7 @@ def test_a_layer_and_its_gradients_are_the_oracles(shape, dtype):
             numpy.testing.assert_array_equal(value, found[name], name)
 
 
+@pytest.mark.long
 @both
 @pytest.mark.parametrize("n_threads", [1, 8])
 def test_gradients_of_layers_that_drop_states_are_the_oracles(dtype, n_threads):

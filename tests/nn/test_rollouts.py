@@ -33,6 +33,7 @@ def threads():
     numba.set_num_threads(before)
 
 
+@pytest.mark.long
 def test_compiled_rollouts_earn_what_the_stepper_earns(policy, threads):
     layer, readout, gusts = policy
     expected = rollouts.from_python(layer, readout, gusts)
@@ -51,6 +52,7 @@ def test_a_rollout_has_the_same_wind_in_any_company():
     numpy.testing.assert_array_equal(rollouts.wind(5, 7, 1)[:3], rollouts.wind(3, 7, 1))
 
 
+@pytest.mark.long
 def test_the_example_compares_them_and_finds_a_readout(capsys, monkeypatch):
     if JIT_OFF:
         monkeypatch.setattr(rollouts, "STEPS", 2)

@@ -30,6 +30,7 @@ def test_outputs_and_states_are_the_oracles(seed):
         close({"y": y, "h_n": h, "c_n": c}[name], value, case.dtype, f"{name} of {case}")
 
 
+@pytest.mark.long
 @shapes
 def test_gradients_are_those_of_the_oracle(shape):
     given = ragged(shape)

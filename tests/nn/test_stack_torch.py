@@ -58,6 +58,7 @@ def compare(case):
         numpy.testing.assert_array_equal(value, found[name], f"{name} of {case} called")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", [drawn(seed, shortest=1) for seed in range(COUNT)], ids=lambda case: str(case.seed))
 def test_drawn_at_random(case):
     compare(case)
@@ -80,6 +81,7 @@ def test_many_more_drawn_at_random(seed):
      "lengths": (30, 1, 7, 29, *range(2, 15))},
     {"inputs": 37, "hidden": 130, "layers": 2, "bidirectional": True, "batch": 17, "steps": 30, "projection": 70},
 ], ids=str)  # fmt: skip
+@pytest.mark.long
 def test_large(shape, dtype):
     usual = {"projection": 0, "lengths": None, "bias": True, "batch_first": False, "state": True, "d_state": True}
     compare(Case(0, dtype, **usual | shape))

@@ -272,6 +272,7 @@ def test_setting_the_state_leaves_the_outputs_alone(layer, step):
     numpy.testing.assert_array_equal((before, output), held)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(JIT_OFF, reason="Python allocates at every step")
 @dtypes
 @pytest.mark.parametrize("size", [37, 700])  # the larger one is shared among threads

@@ -41,6 +41,7 @@ def worst_error(m, X, Y, numerical):
 WINDOWS = [(0, 1), (1, 1), (4, 1), (T - 1, 1), (None, 1), (0, 3), (1, 2), (2, 5), (0, T + 1)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("output", "truncate", "stride"),
     [("tanh", *window) for window in WINDOWS]
@@ -52,6 +53,7 @@ def test_exact_gradient_by_finite_differences(rng, truncate, stride, output):
     assert max(errors.values()) < 1e-7
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("truncate", "stride"), WINDOWS)
 @pytest.mark.parametrize(
     ("output", "loss_func"), [("tanh", None), ("softmax", "squared_error"), ("softmax", "cross_entropy")]

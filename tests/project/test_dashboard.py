@@ -23,6 +23,8 @@ from asv_bench.site import publish
 from tests.tools import measured, screenshots
 from tests.tools.browser import chromium, prefer, requests, resize, served
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):

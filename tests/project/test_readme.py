@@ -45,6 +45,7 @@ def span(cells):
     return min(numbers), max(numbers)
 
 
+@pytest.mark.long
 def test_the_readmes_ten_lines_train(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (names,) = run("README.md", ("64", "4"), ("10_000", "100"))
@@ -82,6 +83,7 @@ def test_the_models_train():
     assert numpy.isfinite(before)
 
 
+@pytest.mark.long
 def test_the_guide_to_the_kernels_gives_the_layers_bits():
     after = run("docs/kernels.md", ("(50, 4, 3)", "(5, 2, 3)"))
     names = after[-1]

@@ -75,6 +75,7 @@ def steps(optimizer, parameters, count, seed=0):
     return [optimizer.step(parameters, draw().astype(parameters.dtype)) for _ in range(count)]
 
 
+@pytest.mark.long
 @both
 @cases
 @pytest.mark.parametrize("clip", CLIPS, ids=str)

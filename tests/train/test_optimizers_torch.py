@@ -33,6 +33,7 @@ def compare(kind, options, clip, dtype, size=37):
         close(kept, twin.state[theirs][name].numpy(), dtype)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
 @cases
 def test_a_hundred_steps(kind, options, dtype):

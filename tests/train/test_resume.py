@@ -55,6 +55,7 @@ DATA = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("settings", [{}, {"k1": 2}, {"k1": 2, "k2": 5}])
 def test_saved_after_any_update(path: Path, data: str, settings: Any) -> None:

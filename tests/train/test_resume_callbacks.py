@@ -25,6 +25,7 @@ def whole(**settings: Any) -> train.Trainer:
     return ours
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cut", range(1, 18))
 @pytest.mark.parametrize("through", ["file", "callback", "object"])
 def test_early_stopping_goes_on_after_any_update(tmp_path: Path, cut: int, through: str) -> None:

@@ -292,6 +292,7 @@ def test_memory_maps(tmp_path: Path) -> None:
     assert_same(one, two)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="tells how much of a file is in memory on Linux only")
 @pytest.mark.parametrize(("mode", "kept"), [("r", False), ("r+", False), ("c", True)])
 def test_memory_maps_do_not_stay_in_memory(tmp_path: Path, mode: Any, kept: bool) -> None:
