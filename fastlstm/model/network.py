@@ -1,6 +1,7 @@
 """A dense network with sigmoid layers, with the methods of the NumPy class that it stands for."""
 
 import copy
+import functools
 import itertools
 import math
 import os
@@ -134,10 +135,18 @@ class NeuralNetwork:
         self._show(values)
 
     def _show(self, values: Array) -> None:
-        """Make `_zs` and `_activations` views of one column."""
-        zs, activations = self._layers
-        self._zs, self._activations = [values[place] for place in zs], [values[place] for place in activations]
-        self._run = [*self._activations]
+        """Let `_zs` and `_activations` be those of an example."""
+        self._example = values
+        self.__dict__.pop("_zs", None)
+        self.__dict__.pop("_activations", None)
+
+    @functools.cached_property
+    def _zs(self) -> list[Array]:
+        return [self._example[place] for place in self._layers[0]]
+
+    @functools.cached_property
+    def _activations(self) -> list[Array]:
+        return [self._example[place] for place in self._layers[1]]
 
     def _back_prop(self, x: Any, y: Any) -> tuple[list[Array], list[Array]]:
         """Gradients of ½ Σ (a - y)² for the example last given to `_forward_prop`.
@@ -162,10 +171,9 @@ class NeuralNetwork:
         return [numpy.zeros((self._sizes[0], 1)), *nabla_b], [numpy.zeros(1), *nabla_w]
 
     def _values(self) -> Array:
-        """The column that `_activations` are views of; a new one if they have been replaced, or are copies."""
-        values, given = self._run[0].base, self._activations
-        if values is not None and len(given) == len(self._run) and all(map(is_, given, self._run)):
-            return values
+        """The example's column; a new one if somebody has looked at `_activations`, for they may have been replaced."""
+        if "_activations" not in self.__dict__:
+            return self._example
         return numpy.concatenate(2 * self._activations, axis=None).reshape(-1, 1)
 
     def fit(self, training_data: Iterable[Example], validation_data: Iterable[Example] | None = None) -> None:
@@ -213,7 +221,7 @@ class NeuralNetwork:
     def predict(self, x: Any) -> int:
         """Argmax of the output for one example x (sizes[0], 1)."""
         self._forward_prop(x)
-        return int(self._activations[-1].argmax())
+        return int(self._example[-self._sizes[-1] :].argmax())
 
     def validate(self, data: Iterable[tuple[Any, Any]]) -> int:
         """How many of the examples (x, label) are predicted right; a label is an int or a one-hot column."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastlstm_kernels.activations import IDENTITY, SOFTMAX, activate, softmax
 from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
+from fastlstm_kernels.few_rows import affine, affine_back, affine_gradients, are_reached
 from fastlstm_kernels.gradients import DEPTH, GROUP, SCRATCH, add_sums
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.pack import copy_row, from_panel, to_panel
@@ -21,6 +22,9 @@ from fastlstm_kernels.tile import CHUNK, WIDTH, Left, Panels, Result, flat, mult
 
 BLOCK = 10 * CHUNK
 """Rows that go through one piece of a panel before it makes place for the next."""
+
+FEW_ROWS = 4
+"""Rows up to which weights are multiplied as they are, not packed."""
 
 SUMS = 2 * GROUP
 """Rows of the weight gradients that are summed over all rows before the next."""
@@ -104,7 +108,10 @@ def _forward_worker(
     first, last = span(worker, workers, x.shape[0])
     for row in range(first, last, BLOCK):
         rows = min(BLOCK, last - row)
-        held = _product(row, rows, held, x, w, b, args, scratch[worker])
+        if rows <= FEW_ROWS:
+            affine(row, rows, x, w, b, args, scratch[worker])
+        else:
+            held = _product(row, rows, held, x, w, b, args, scratch[worker])
         if code == IDENTITY:  # as one row: where its vectors begin makes no difference
             activate(code, rows * outputs, args, row * outputs, out, row * outputs)
             continue
@@ -186,11 +193,19 @@ def _backward_worker(
     scratch: Array,
 ) -> None:
     work, nothing, held = scratch[worker], d_b[:0], -1
-    first, last = span(worker, workers, 1 + x.shape[1])
-    _gradients(first, last, delta, x, x[:0, :0], no_steps, d_w, d_b, work)
+    if x.shape[0] <= FEW_ROWS and are_reached(delta):
+        first, last = span(worker, workers, w.shape[0])
+        affine_gradients(first, last, delta, x, d_w, d_b)
+    else:
+        first, last = span(worker, workers, 1 + x.shape[1])
+        _gradients(first, last, delta, x, x[:0, :0], no_steps, d_w, d_b, work)
     first, last = span(worker, workers, d_x.shape[0])
     for row in range(first, last, BLOCK):
-        held = _product(row, min(BLOCK, last - row), held, delta, w, nothing, d_x, work)
+        rows = min(BLOCK, last - row)
+        if rows <= FEW_ROWS:
+            affine_back(row, rows, delta, w, d_x, work)
+        else:
+            held = _product(row, rows, held, delta, w, nothing, d_x, work)
 
 
 @jit()

@@ -78,15 +78,10 @@ def transposed(v: Backend, vectors: list[Any]) -> list[Any]:
     return vectors
 
 
-def columns_of(v: Backend, units: Any, a: Any, a_row: Any) -> list[Any]:
-    """The columns of a square of which so many rows exist, 1 or more; zeros for the others."""
-    rows, mask = [v.load(a + a_row * v.least(units - 1, r)) for r in range(v.lanes)], v.first(units)
-    return [v.select(mask, column, 0.0) for column in transposed(v, rows)]
-
-
 def _to_square(v: Backend, units: Any, a: Any, a_row: Any, out: Any, out_row: Any) -> None:
-    for k, column in enumerate(columns_of(v, units, a, a_row)):
-        v.store(out + out_row * k, column)
+    rows, mask = [v.load(a + a_row * v.least(units - 1, r)) for r in range(v.lanes)], v.first(units)
+    for k, column in enumerate(transposed(v, rows)):
+        v.store(out + out_row * k, v.select(mask, column, 0.0))
 
 
 def _add_to_square(v: Backend, a: Any, a_row: Any, out: Any, out_row: Any) -> None:

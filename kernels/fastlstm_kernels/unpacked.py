@@ -1,24 +1,24 @@
 """One step of a few rows, with the weights as users have them.
 
-To pack weights takes longer than the step itself. Here a square of them is transposed in registers, multiplied, and
-forgotten: for one row it takes a third to two thirds of the time of packing alone (64 to 512 units). The sums run
-along the inputs, then along the hidden states, as everywhere: results are bit for bit those with packed weights.
+To pack weights takes longer than the step itself; see `few_rows`. The sums run along the inputs, then along the hidden
+states, as everywhere: results are bit for bit those with packed weights.
 """
 
 from typing import Any
 
-from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
+from fastlstm_kernels.arrays import ZERO, Array, Index
+from fastlstm_kernels.few_rows import add_products
 from fastlstm_kernels.forward import mask_rows
 from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.gradients import SCRATCH
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.layer import enter, leave
 from fastlstm_kernels.one_step import Cells, cells_of_panels
-from fastlstm_kernels.pack import add_biases, columns_of, spread, to_panel
-from fastlstm_kernels.simd import Backend, Int, Place, Pointer, operation
+from fastlstm_kernels.pack import add_biases, spread
+from fastlstm_kernels.simd import Place
 from fastlstm_kernels.structs import Batch, States, Tape, Weights
 from fastlstm_kernels.threads import share, span
-from fastlstm_kernels.tile import WIDTH, Left, flat, multiply, panel_range, panel_rows
+from fastlstm_kernels.tile import WIDTH, Rows
 
 UNPACKED_ROWS = 8
 """Rows of a step up to which this is faster: 8 rows of 40 to 256 units 1.1 to 1.8 times, of 16 units as fast."""
@@ -30,41 +30,17 @@ def is_unpacked(steps: int, rows: int, inputs: int, size: int) -> bool:
     return steps == 1 and rows <= min(UNPACKED_ROWS, 1 + inputs + size, SCRATCH // (inputs + size))
 
 
-@operation
-def _add_square(
-    v: Backend, rows: Int, units: Int, a: Pointer, a_row: Int, x: Pointer, x_row: Int, z: Pointer, z_row: Int
-) -> None:
-    """z[r] += x[r] a.T for some rows of x, and a square of weights a, of which so many rows exist."""
-    columns, mask = columns_of(v, units, a, a_row), v.first(units)
-
-    def row(r: Any) -> list[Any]:
-        place = z + r * z_row
-        before = total = v.load(place)
-        for k, column in enumerate(columns):
-            total = v.fma(v.broadcast(x + (r * x_row + k)), column, total)
-        v.store(place, v.select(mask, total, before))
-        return []
-
-    v.repeat(rows, [], row)
-
-
 @jit(device=True)
-def _add_product(w: Array, order: Index, p: int, units: int, x: Array, rows: int, panels: Array, z: Array) -> None:
-    """What rows of x send to the gates of panel p; `panels` has room for the columns behind the last whole square."""
-    depth, width, size = w.shape[1], panels.shape[2], w.shape[0] // GATES
+def _add_product(w: Array, order: Index, p: int, units: int, x: Array, rows: int, z: Array) -> None:
+    """What rows of x send to the gates of panel p."""
+    depth, width, size = w.shape[1], z.shape[2], w.shape[0] // GATES
     vector = width // WIDTH
-    whole = depth // vector * vector
-    for k in range(0, whole, vector):
-        for g in range(GATES):
-            _add_square(
-                rows, units, w, (order[g] * size + p * vector) * depth + k, depth, x, k, depth, z,
-                p * z.shape[1] * width + g * units, width,
-            )
-    if whole < depth:
-        for g in range(GATES):
-            to_panel(w, order[g] * size + p * vector, units, whole, depth, panels, p, 1, g * units)
-        rest = Left(Place(flat(x), whole), depth, ONE, ONE, ZERO, depth - whole)
-        multiply(rest, rows, panel_range(panels, ONE, p, p + 1), (p + 1) * width, ZERO, panel_rows(z, 0))
+    for g in range(0, GATES, 2):
+        first, second = order[g] * size, order[g + 1] * size
+        add_products(
+            rows, units, depth, Rows(Place(w, (first + p * vector) * depth), depth), (second - first) * depth,
+            Rows(Place(x, ZERO), depth), Rows(Place(z, p * z.shape[1] * width + g * units), width), units, 2,
+        )
 
 
 @jit(device=True)
@@ -80,8 +56,8 @@ def _forward_worker(
         for r in range(rows):
             for j in range(panels.shape[2]):
                 z[p, r, j] = panels[p, 0, j]
-        _add_product(weights.w, order, p, units, x, rows, panels, z)
-        _add_product(weights.u, order, p, units, tape.h_in, rows, panels, z)
+        _add_product(weights.w, order, p, units, x, rows, z)
+        _add_product(weights.u, order, p, units, tape.h_in, rows, z)
         spread(z[p, :rows], units, panels[p])
     cells_of_panels(weights.code_g, weights.code_c, Cells(
         rows, first, last, size, Place(z, ZERO), z.shape[1] * WIDTH * vector, Place(cells, ZERO),

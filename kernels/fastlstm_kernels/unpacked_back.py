@@ -8,57 +8,15 @@ from typing import Any
 
 from fastlstm_kernels.arrays import ONE, ZERO, Array, Index
 from fastlstm_kernels.backward import output_deltas, step_back, times_mask
+from fastlstm_kernels.few_rows import add_outer, add_rows
 from fastlstm_kernels.gates import GATES
 from fastlstm_kernels.gradients import is_reached
 from fastlstm_kernels.jit import jit
 from fastlstm_kernels.layer import enter_back, leave_back
-from fastlstm_kernels.rows import copy_rows, each_vector, load_at, store_at
-from fastlstm_kernels.simd import Backend, Int, Pointer, operation
+from fastlstm_kernels.rows import copy_rows
 from fastlstm_kernels.structs import Batch, Deltas, Gradients, Scratch, Tape, Weights
 from fastlstm_kernels.threads import share, span
 from fastlstm_kernels.tile import WIDTH, flat
-
-
-@operation
-def _add_rows(
-    v: Backend, rows: Int, count: Int, columns: Int, d: Pointer, d_row: Int, w: Pointer, w_row: Int, out: Pointer,
-    out_row: Int,
-) -> None:
-    """out[r] += the sum over k of d[r, k] w[k]; `columns` of w, up to a panel's width, are there."""
-
-    def of(masks: list[Any]) -> Any:
-        def row(r: Any) -> list[Any]:
-            place, line = out + r * out_row, d + r * d_row
-
-            def step(k: Any, *sums: Any) -> list[Any]:
-                x, at = v.broadcast(line + k), w + k * w_row
-                return [v.fma(x, load_at(v, at + j * v.lanes, masks[j]), sums[j]) for j in range(WIDTH)]
-
-            sums = v.repeat(count, [v.load(place + j * v.lanes) for j in range(WIDTH)], step)
-            for j in range(WIDTH):
-                v.store(place + j * v.lanes, sums[j])
-            return []
-
-        return lambda: v.repeat(rows, [], row) and None
-
-    some = [v.first(columns - j * v.lanes) for j in range(WIDTH)]
-    v.choose(v.truth(columns >= WIDTH * v.lanes), {1: of([None] * WIDTH), 0: of(some)})
-
-
-@operation
-def _add_outer(
-    v: Backend, rows: Int, columns: Int, d: Pointer, d_row: Int, x: Pointer, x_row: Int, out: Pointer
-) -> None:
-    """out += the sum over r of d[r] x[r]."""
-
-    def step(offset: Any, mask: Any) -> None:
-        def add(r: Any, total: Any) -> list[Any]:
-            return [v.fma(v.broadcast(d + r * d_row), load_at(v, x + (r * x_row + offset), mask), total)]
-
-        (total,) = v.repeat(rows, [v.fill(0.0)], add)
-        store_at(v, out + offset, load_at(v, out + offset, mask) + total, mask)
-
-    each_vector(v, columns, step)
 
 
 @jit(device=True)
@@ -74,7 +32,7 @@ def _times_weights(
     for p in range(dz.shape[0]):
         units = min(vector, size - p * vector)
         for g in range(gates):
-            _add_rows(
+            add_rows(
                 rows, units, columns - column, dz, p * dz.shape[1] * width + g * vector, width, w,
                 (order[g] * size + p * vector) * columns + column, columns, out, at, out_row,
             )
@@ -101,8 +59,8 @@ def _add_gradients(dz: Array, rows: int, first: int, last: int, order: Index, wo
         for g in range(GATES):
             for j in range(min(vector, size - p * vector)):
                 row, at = order[g] * size + p * vector + j, p * dz.shape[1] * width + g * vector + j
-                _add_outer(rows, inputs, dz, at, width, work, ZERO, inputs + size, d_w, row * inputs)
-                _add_outer(rows, size, dz, at, width, work, inputs, inputs + size, d_u, row * size)
+                add_outer(rows, inputs, dz, at, width, work, ZERO, inputs + size, d_w, row * inputs)
+                add_outer(rows, size, dz, at, width, work, inputs, inputs + size, d_u, row * size)
                 total = dz.dtype.type(0)
                 for r in range(rows):
                     total += dz[p, r, g * vector + j]
