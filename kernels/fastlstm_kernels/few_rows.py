@@ -77,7 +77,7 @@ def add_products(
 
         v.repeat(v.quotient(rows + (TOGETHER - 1), TOGETHER), [], some)
 
-    v.choose(v.truth(rows > 1), {1: several, 0: one})
+    v.choose(rows, {0: lambda: None, 1: one, 2: several})
 
 
 @operation

@@ -1,11 +1,15 @@
 """A dense layer on a few rows, with the weights as they are: bit for bit what it does to them among many."""
 
+import numba
 import numpy
 import pytest
 
 import fastlstm_kernels as kernels
 from fastlstm_kernels.activations import TANH
 from fastlstm_kernels.dense import FEW_ROWS, dense_scratch
+from fastlstm_kernels.few_rows import add_products
+from fastlstm_kernels.simd import Place
+from fastlstm_kernels.tile import Rows
 from tests.tools.helpers import JIT_OFF
 from tests.tools.loops import both
 
@@ -57,3 +61,24 @@ def test_a_row_that_no_error_reaches_may_hold_anything(rng, dtype):
     numpy.testing.assert_array_equal(d_b, expected[1])
     numpy.testing.assert_array_equal(d_x[::2], expected[2])
     assert (d_x[1] == 0).all()
+
+
+@numba.njit
+def products(rows, w, x, z):
+    depth, width = w.shape[1], z.shape[1]
+    one, other = Rows(Place(w, 0), depth), Rows(Place(x, 0), depth)
+    add_products(rows, 1, depth, one, depth, other, Rows(Place(z, 0), width), 1, 2)
+
+
+@both
+@pytest.mark.parametrize("rows", [0, 1, 2, 5])
+def test_no_other_rows_are_touched(rng, dtype, rows):
+    """A step of padding alone has none."""
+    w, x = rng.standard_normal((2, 11)).astype(dtype), rng.standard_normal((6, 11)).astype(dtype)
+    before = rng.standard_normal((6, 32)).astype(dtype)
+    z = before.copy()
+    products(rows, w, x, z)
+    before[:rows, :2] += x[:rows] @ w.T
+    numpy.testing.assert_allclose(z, before, rtol=1e-4 if dtype == numpy.float32 else 1e-12, atol=1e-5)
+    numpy.testing.assert_array_equal(z[rows:], before[rows:])
+    numpy.testing.assert_array_equal(z[:, 2:], before[:, 2:])

@@ -153,7 +153,7 @@ def results(
         sums = tuple(numpy.zeros(shape, dtype) for shape in ((size, inputs), (size, size), (size,)))
         getattr(model, f"back_prop_{gate}_gate")(*vectors, rng.standard_normal(inputs), sums, None)
         found += [*sums, vectors[1]]
-    x = rng.standard_normal((max(lengths), len(lengths), inputs)).astype(dtype)
+    x = rng.standard_normal((max(*lengths, 1), len(lengths), inputs)).astype(dtype)
     output, *others = stack_results(x, lengths, size, truncate, stride, workers)
     found += [output, *others]
     parameters, gradient = rng.standard_normal((2, inputs * size)).astype(dtype)
@@ -257,6 +257,7 @@ sizes = st.sampled_from([1, 3, 17, 37])
 @example(numpy.float32, 2, 3, 17, 1, [37, 40, 2], 5, 4)  # windows that begin behind the end of a sequence
 @example(numpy.float32, 3, 37, 37, 3, [1], None, 1)  # one step, with weights that are not packed
 @example(numpy.float64, 2, 17, 24, 3, [1, 0, 1, 1], 1, 1)
+@example(numpy.float32, 1, 3, 17, 3, [0, 0], None, 1)  # a step of padding alone
 @example(numpy.float64, 1, 3, 131, 259, [3], 1, 1)  # dense layers of several pieces, both ways
 def check(
     dtype: Any, workers: int, inputs: int, size: int, outputs: int, lengths: list[int], truncate: int | None,
