@@ -80,6 +80,12 @@ def _product(
 
     `held` is the piece of w that `work` holds, or -1; that which it holds in the end is returned.
     """
+    if rows <= FEW_ROWS:
+        if b.shape[0]:
+            affine(row, rows, a, w, b, out, work)
+        else:
+            affine_back(row, rows, a, w, out, work)
+        return -1
     depth, columns, width = a.shape[1], out.shape[1], WIDTH * (VECTOR_BYTES // work.itemsize)
     panels, z = _panels(work, ZERO, ONE, 1 + DEPTH, width), (1 + DEPTH) * width
     for column in range(0, columns, width):
@@ -108,10 +114,7 @@ def _forward_worker(
     first, last = span(worker, workers, x.shape[0])
     for row in range(first, last, BLOCK):
         rows = min(BLOCK, last - row)
-        if rows <= FEW_ROWS:
-            affine(row, rows, x, w, b, args, scratch[worker])
-        else:
-            held = _product(row, rows, held, x, w, b, args, scratch[worker])
+        held = _product(row, rows, held, x, w, b, args, scratch[worker])
         if code == IDENTITY:  # as one row: where its vectors begin makes no difference
             activate(code, rows * outputs, args, row * outputs, out, row * outputs)
             continue
@@ -201,11 +204,7 @@ def _backward_worker(
         _gradients(first, last, delta, x, x[:0, :0], no_steps, d_w, d_b, work)
     first, last = span(worker, workers, d_x.shape[0])
     for row in range(first, last, BLOCK):
-        rows = min(BLOCK, last - row)
-        if rows <= FEW_ROWS:
-            affine_back(row, rows, delta, w, d_x, work)
-        else:
-            held = _product(row, rows, held, delta, w, nothing, d_x, work)
+        held = _product(row, min(BLOCK, last - row), held, delta, w, nothing, d_x, work)
 
 
 @jit()

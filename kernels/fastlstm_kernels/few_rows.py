@@ -14,7 +14,7 @@ from fastlstm_kernels.rows import copy_rows, each_vector, load_at, store_at
 from fastlstm_kernels.simd import VECTOR_BYTES, Backend, Int, Place, Pointer, operation
 from fastlstm_kernels.tile import WIDTH, Rows
 
-TOGETHER = 4
+AT_ONCE = 4
 """Rows that are multiplied by a square of weights while it is in registers."""
 
 
@@ -65,7 +65,7 @@ def add_products(
 
     def several() -> None:
         def some(k: Any) -> list[Any]:
-            chosen = [v.least(rows - 1, k * TOGETHER + r) for r in range(TOGETHER)]
+            chosen = [v.least(rows - 1, k * AT_ONCE + r) for r in range(AT_ONCE)]
 
             def of_set(s: Any) -> list[Any]:
                 out = z.place + z_second * s
@@ -75,7 +75,7 @@ def add_products(
             v.repeat(sets, [], of_set)
             return []
 
-        v.repeat(v.quotient(rows + (TOGETHER - 1), TOGETHER), [], some)
+        v.repeat(v.quotient(rows + (AT_ONCE - 1), AT_ONCE), [], some)
 
     v.choose(rows, {0: lambda: None, 1: one, 2: several})
 
