@@ -92,6 +92,7 @@ class NeuralNetwork:
         views = self._buffer.views
         self.weights = [numpy.zeros(1), *views[::2]]
         self.biases = [*(numpy.zeros((n, 1)) for n in sizes[:1]), *views[1::2]]
+        self._taken = list(self.weights), list(self.biases)
         self._widths = numpy.array(sizes, numpy.intp)
         places = _places(map(math.prod, shapes.values()))
         self._matrices, self._columns = [*zip(places[::2], [*shapes.values()][::2], strict=True)], places[1::2]
@@ -101,12 +102,13 @@ class NeuralNetwork:
 
     def _parameters(self) -> Array:
         """The flat parameters, after taking over arrays that were put into `weights` or `biases`."""
-        views, count, weights, biases = self._buffer.views, len(self._sizes), self.weights, self.biases
+        weights, biases, taken = self.weights, self.biases, self._taken
         if (
-            type(weights) is list and len(weights) == max(1, count) and all(map(is_, weights[1:], views[::2]))
-            and type(biases) is list and len(biases) == count and all(map(is_, biases[1:], views[1::2]))
+            type(weights) is list and len(weights) == len(taken[0]) and all(map(is_, weights, taken[0]))
+            and type(biases) is list and len(biases) == len(taken[1]) and all(map(is_, biases, taken[1]))
         ):
             return self._buffer.flat
+        views, count = self._buffer.views, len(self._sizes)
         self.weights, self.biases = list(weights), list(biases)
         found = {}
         for name, arrays in (("weights", self.weights), ("biases", self.biases)):
@@ -120,6 +122,7 @@ class NeuralNetwork:
         for key, value in found.items():
             self._buffer[key][...] = value
         self.weights[1:], self.biases[1:] = views[::2], views[1::2]
+        self._taken = list(self.weights), list(self.biases)  # the placeholders too
         return self._buffer.flat
 
     def _column(self, name: str, value: Any, layer: int) -> Array:
@@ -258,6 +261,9 @@ class NeuralNetwork:
         self.biases[:1] = [found.pop("biases[0]")] if sizes else []
         for name, value in found.items():
             self._buffer.assign(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_taken": ([], [])}  # arrays of a copy are no views until they are taken over
 
     def copy(self) -> "NeuralNetwork":
         """An independent network with the same parameters and settings."""

@@ -1,6 +1,7 @@
 """`compat.NeuralNetwork` against the oracle's network."""
 
 import copy
+import pickle
 import random
 
 import numpy
@@ -153,6 +154,21 @@ def test_copies_are_independent(rng):
     assert kept.predict(x) == before[0]
     numpy.testing.assert_array_equal(kept.weights[1], before[1])
     assert not numpy.array_equal(ours.weights[1], before[1])
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_change_of_a_copys_weights_is_seen(rng, again):
+    ours, _ = pair([4, 3, 2])
+    x = rng.standard_normal((4, 1))
+    ours._forward_prop(x)
+    before, twin = ours._activations[-1].copy(), again(ours)
+    twin.weights[2][...] += 1.0
+    twin.biases[1][...] -= 1.0
+    twin._forward_prop(x)
+    inner = 1 / (1 + numpy.exp(-(twin.weights[1] @ x + twin.biases[1])))
+    assert_matches(twin._activations[-1], 1 / (1 + numpy.exp(-(twin.weights[2] @ inner + twin.biases[2]))))
+    ours._forward_prop(x)
+    numpy.testing.assert_array_equal(ours._activations[-1], before)
 
 
 def test_settings_are_checked_when_they_are_used(rng, tmp_path):
