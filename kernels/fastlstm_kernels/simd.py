@@ -202,6 +202,11 @@ class Emitter:
         place = self.builder.bitcast((pointer + LINE // self._size).ir, ir.IntType(8).as_pointer())
         self._call("llvm.prefetch.p0", ir.VoidType(), place, *(ir.IntType(32)(n) for n in (int(write), 3, 1)))
 
+    def opaque(self, pointer: Value) -> Value:
+        """The same pointer, of which the compiler does not know how it was computed."""
+        kind = pointer.ir.type
+        return Value(self, self.builder.asm(ir.FunctionType(kind, [kind]), "", "=r,0", [pointer.ir], False))
+
     def first(self, count: Any) -> Value:
         """A mask of the first `count` lanes; none where it is negative, all where it is large."""
         wide = ir.VectorType(_INT, self.lanes)
@@ -388,6 +393,10 @@ class Simulator:
 
     def fetch_ahead(self, pointer: ArrayPointer, write: bool = False) -> None:
         """See `Emitter`; does nothing."""
+
+    def opaque(self, pointer: ArrayPointer) -> ArrayPointer:
+        """See `Emitter`."""
+        return pointer
 
     def first(self, count: int) -> Any:
         """See `Emitter`."""
