@@ -136,8 +136,8 @@ def _sums(v: Backend, at: Step, inputs: Inputs | None, p: Any) -> None:
         if inputs is not None:
             bias = _bias(v, at, inputs, p)
             x = Left(inputs.x + row * inputs.count, inputs.count, 1, 1, 0, inputs.count)
-            v.shared(product, many, needed, Rows(bias, 0), x, bias + width, z)
-        v.shared(product, many, needed, z, Left(h, size, 1, 1, 0, size), weights, z)
+            v.shared(product, many, needed, Rows(bias, 0), x, bias + width, 0, z)
+        v.shared(product, many, needed, z, Left(h, size, 1, 1, 0, size), weights, 0, z)
 
     each_tile(v, cells.rows, of_tile)
 

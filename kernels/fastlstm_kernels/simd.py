@@ -197,10 +197,14 @@ class Emitter:
         place = self.builder.bitcast(pointer.ir, self._float.as_pointer())
         self.builder.store(value.ir, place, align=self._size)
 
+    def fetch(self, pointer: Value, write: bool = False, level: int = 1) -> None:
+        """Ask for the cache line of a pointer, which need not belong to an array, into the cache of a level."""
+        place = self.builder.bitcast(pointer.ir, ir.IntType(8).as_pointer())
+        self._call("llvm.prefetch.p0", ir.VoidType(), place, *(ir.IntType(32)(n) for n in (int(write), 4 - level, 1)))
+
     def fetch_ahead(self, pointer: Value, write: bool = False) -> None:
-        """Ask for the cache line behind that of a pointer, which need not belong to an array."""
-        place = self.builder.bitcast((pointer + LINE // self._size).ir, ir.IntType(8).as_pointer())
-        self._call("llvm.prefetch.p0", ir.VoidType(), place, *(ir.IntType(32)(n) for n in (int(write), 3, 1)))
+        """Ask for the cache line behind that of a pointer."""
+        self.fetch(pointer + LINE // self._size, write)
 
     def opaque(self, pointer: Value) -> Value:
         """The same pointer, of which the compiler does not know how it was computed."""
@@ -390,6 +394,9 @@ class Simulator:
     def store(self, pointer: ArrayPointer, value: Any) -> None:
         """See `Emitter`."""
         self.store_part(pointer, value, np.ones(self.lanes, bool))
+
+    def fetch(self, pointer: ArrayPointer, write: bool = False, level: int = 1) -> None:
+        """See `Emitter`; does nothing."""
 
     def fetch_ahead(self, pointer: ArrayPointer, write: bool = False) -> None:
         """See `Emitter`; does nothing."""
