@@ -27,7 +27,10 @@ ALIGNMENT = 64
 """Bytes; a cache line, so that no vector of an array straddles two."""
 
 BYTES_AT_ONCE = 1 << 22
-"""Bytes of pre-activations, or of their gradients, that are worked on at once: they stay in a third-level cache."""
+"""Bytes of pre-activations, or of their gradients, that are worked on at once: they stay in a third-level cache.
+
+A training step of 256 units takes 1 % longer with a quarter of it, 2 with four times as much (Zen 3).
+"""
 
 DEPTH = 256
 """Rows at least that go into one product for the weight gradients."""

@@ -23,7 +23,7 @@ from fastlstm_kernels.threads import share, shares_units, span
 from fastlstm_kernels.tile import WIDTH, matrix_rows, multiply, panel_range, panel_rows
 
 INPUT_ROWS = 96
-"""Rows of several short steps whose inputs go through the weights together."""
+"""Rows of several short steps whose inputs go through the weights together; 13, 25, 37 or 49 change 1 % (Zen 4)."""
 
 
 @jit(device=True, inline=True)

