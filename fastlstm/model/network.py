@@ -92,7 +92,7 @@ class NeuralNetwork:
         views = self._buffer.views
         self.weights = [numpy.zeros(1), *views[::2]]
         self.biases = [*(numpy.zeros((n, 1)) for n in sizes[:1]), *views[1::2]]
-        self._taken = list(self.weights), list(self.biases)
+        self._taken: tuple[list[Array], list[Array]] = [], []  # the lists as `_parameters` has left them
         self._widths = numpy.array(sizes, numpy.intp)
         places = _places(map(math.prod, shapes.values()))
         self._matrices, self._columns = [*zip(places[::2], [*shapes.values()][::2], strict=True)], places[1::2]
